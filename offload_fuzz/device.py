@@ -1,0 +1,183 @@
+"""A device, as the fuzzer sees it: the protocol that an adapter implements, and the features that it declares.
+
+An adapter imports nothing of ours. Required: `name`, `features` and three methods,
+
+    upload(array) -> buffer             array: a NumPy array, in any layout, perhaps read-only
+    download(buffer) -> array           a NumPy array that the device never writes again
+    launch(op, operands, attributes) -> buffer    op: array API name; operands: list of buffers; attributes: dict
+
+Everything else is optional and declared in `features`; only then are further arguments passed:
+
+    feature          then
+    streams: n       calls take `stream=` (0 <= stream < n) and `launch` may return before it is done;
+                     record(stream) -> event, wait(stream, event), synchronize(stream=None, event=None)
+    transfers        ("blocking", "async"): upload, download and copy take `blocking=`; with False they may return early
+    in_place: ops    `launch(..., out=buffer)` writes the result into the buffer of an operand
+    peers: name      copy(buffer, source, stream=..., blocking=...) -> buffer, from a device of the same `peers`;
+                     events may be waited for across these devices
+    release          release(buffer, stream=...) gives the memory back in stream order
+
+`reset(seed)` (before each run) and `place_of(buffer) -> str` (the name of the device that holds it) are called if there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Protocol, runtime_checkable
+
+from attrs import field, frozen
+
+from offload_fuzz.contract import Contract, contract_of
+from offload_fuzz.errors import AdapterError, one_of
+from offload_fuzz.ops.base import OPS
+from offload_fuzz.types import DTYPES, Array, ArrayType
+
+SOURCE_FREE = ("return", "completion", "last use", "never")
+ALIASING = ("fresh", "view", "may")
+TRANSFERS = ("blocking", "async")
+
+
+@runtime_checkable
+class Device(Protocol):
+    """The required part of the protocol."""
+
+    name: str
+    features: Any
+
+    def upload(self, array: Array) -> Any: ...
+
+    def download(self, buffer: Any) -> Array: ...
+
+    def launch(self, op: str, operands: list[Any], attributes: dict[str, Any]) -> Any: ...
+
+
+@frozen
+class Features:
+    """What a device declares. An answer that is not given takes the weakest value.
+
+    ops: op -> dtypes it runs on, or None for all of `dtypes`. streams: 0 when calls return finished.
+    source_free: per transfer mode, when the host may overwrite what it handed over. aliasing: per op, whether a result
+    is fresh memory, a view of an operand, or may be either ("*": every other op). place: what `place_of` must answer.
+    """
+
+    ops: Mapping[str, frozenset[str] | None]
+    dtypes: frozenset[str]
+    streams: int = 0
+    transfers: tuple[str, ...] = ("blocking",)
+    in_place: frozenset[str] = frozenset()
+    peers: str | None = None
+    release: bool = False
+    source_free: Mapping[str, str] = field(factory=dict)
+    aliasing: Mapping[str, str] = field(factory=dict)
+    deterministic: bool = False
+    contract: Contract = field(default="ieee", converter=contract_of)
+    place: str | None = None
+
+    def supports(self, op: str, operands: Iterable[ArrayType], result: ArrayType) -> bool:
+        """Whether the device may be given `op` with operands and a result of these types."""
+        if op not in self.ops:
+            return False
+        dtypes = self.ops[op] or self.dtypes
+        return result.dtype in self.dtypes and all(t.dtype in dtypes or t.dtype == "bool" for t in operands)
+
+    def alias_of(self, op: str) -> str:
+        """fresh, view or may."""
+        return self.aliasing.get(op, self.aliasing.get("*", "may"))
+
+    def free_after(self, transfer: str) -> str:
+        """When a source handed over by this transfer mode may be overwritten."""
+        return self.source_free.get(transfer, "never")
+
+
+KEYS = tuple(a.name for a in Features.__attrs_attrs__)
+
+
+def parse_features(value: Any, where: str) -> Features:
+    """Features from what an adapter declares (a mapping or a `Features`); raises `AdapterError` saying what is wrong."""
+    if isinstance(value, Features):
+        return value
+    if not isinstance(value, Mapping):
+        raise AdapterError(f"features is {type(value).__name__} but should be a dict such as {{'ops': [...]}} [{where}]")
+    try:
+        return _parse_features(value, where)
+    except (TypeError, AttributeError, ValueError) as error:
+        raise AdapterError(f"features are malformed: {error} [{where}]; see offload_fuzz.device") from None
+
+
+def _parse_features(value: Mapping[str, Any], where: str) -> Features:
+    for key in value:
+        if key not in KEYS:
+            raise one_of("feature", key, KEYS, where)
+    for key in ("ops", "dtypes"):
+        if not value.get(key):
+            raise AdapterError(f"features has no {key} but should list them [{where}]")
+    dtypes = frozenset(value["dtypes"])
+    for dtype in dtypes:
+        if dtype not in DTYPES:
+            raise one_of("dtype", dtype, DTYPES, f"{where}, features['dtypes']")
+    raw = value["ops"]
+    ops = {op: frozenset(d) if d is not None else None for op, d in raw.items()} if isinstance(raw, Mapping) else None
+    ops = dict.fromkeys(raw) if ops is None else ops
+    for op in ops:
+        if op not in OPS:
+            raise one_of("op", op, sorted(OPS), f"{where}, features['ops']", "A custom op needs --load.")
+    given: dict[str, Any] = {k: v for k, v in value.items() if k not in ("ops", "dtypes")}
+    for name, known in (("source_free", SOURCE_FREE), ("aliasing", ALIASING)):
+        for answer in dict(given.get(name, {})).values():
+            if answer not in known:
+                raise one_of(name, answer, known, where)
+    for transfer in given.get("transfers", ()):
+        if transfer not in TRANSFERS:
+            raise one_of("transfer", transfer, TRANSFERS, where)
+    if not isinstance(given.get("streams", 0), int) or given.get("streams", 0) < 0:
+        raise AdapterError(f"features['streams'] is {given['streams']!r} but should be an int >= 0 [{where}]")
+    if "transfers" in given:
+        given["transfers"] = tuple(given["transfers"])
+    if "in_place" in given:
+        given["in_place"] = frozenset(given["in_place"])
+    return Features(ops=ops, dtypes=dtypes, **given)
+
+
+OPTIONAL_METHODS = {
+    "streams": ("record", "wait", "synchronize"),
+    "peers": ("copy",),
+    "release": ("release",),
+}
+
+
+def check_device(device: Any, where: str) -> Features:
+    """The features of an adapter object; raises `AdapterError` naming the first thing that it lacks."""
+    name = getattr(device, "name", None)
+    if not isinstance(name, str) or not name:
+        raise AdapterError(f"adapter's name is {name!r} but should be a string such as 'mychip:0' [{where}]")
+    if not hasattr(device, "features"):
+        raise AdapterError(f"adapter has no features but should declare {{'ops': [...], 'dtypes': [...]}} [{where}]")
+    for method in ("upload", "download", "launch"):
+        if not callable(getattr(device, method, None)):
+            raise AdapterError(f"adapter has no method {method}() but needs it; see offload_fuzz.device [{where}]")
+    features = parse_features(device.features, where)
+    for feature, methods in OPTIONAL_METHODS.items():
+        if getattr(features, feature):
+            for method in methods:
+                if not callable(getattr(device, method, None)):
+                    raise AdapterError(f"features declare {feature} but there is no method {method}() [{where}]")
+    return features
+
+
+@frozen(eq=False)
+class Place:
+    """A role filled: the device object and its features. Role 0 is always the host."""
+
+    device: Any
+    features: Features
+
+    @property
+    def name(self) -> str:
+        return str(self.device.name)
+
+
+def place(device: Any, where: str = "device") -> Place:
+    """Check an adapter object and pair it with its features; raises `UsageError`."""
+    if isinstance(device, Place):
+        return device
+    return Place(device, check_device(device, where))

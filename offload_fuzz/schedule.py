@@ -1,0 +1,165 @@
+"""The commands that a program and a plan become. Nouns only: `lower` makes schedules, `happens_before` proves them.
+
+The host issues commands in list order. A host command (place 0) runs when it is issued. A command of another place is
+put on its queue (place, stream) when issued and runs after everything before it on that queue; with `blocking` the
+host goes on only when it is done. Between queues there is no order but what events and synchronisation make.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+from attrs import frozen
+
+from offload_fuzz.types import ArrayType
+
+HOST = 0
+
+
+@frozen(slots=True)
+class Buffer:
+    """A value held at a place: bytes [start, stop) of a storage. Buffers of one storage may overlap (aliases)."""
+
+    place: int
+    type: ArrayType
+    storage: int
+    start: int
+    stop: int
+
+
+@frozen(slots=True)
+class Arrange:
+    """Host: copy `source` into a new host array `target` of this layout, alignment and writability."""
+
+    source: int
+    target: int
+    layout: str
+    alignment: int
+    readonly: bool
+
+
+@frozen(slots=True)
+class Upload:
+    """Queue (place, stream): read host buffer `source`, write device buffer `target`.
+
+    source_free "return": the host's bytes are read before the call returns; "completion": when the command runs;
+    "last use": the target shares the source's storage; "never": the source may not be written again.
+    """
+
+    place: int
+    stream: int
+    source: int
+    target: int
+    blocking: bool
+    source_free: str
+
+
+@frozen(slots=True)
+class Download:
+    """Queue (place, stream): read device buffer `source`, write host buffer `target`."""
+
+    place: int
+    stream: int
+    source: int
+    target: int
+    blocking: bool
+
+
+@frozen(slots=True)
+class Copy:
+    """Queue (place, stream) of the receiving device: read `source` of device `source_place`, write `target`."""
+
+    place: int
+    stream: int
+    source_place: int
+    source: int
+    target: int
+    blocking: bool
+
+
+@frozen(slots=True)
+class Launch:
+    """Queue (place, stream), or the host: compute node `value` from `operands` into `target`.
+
+    in_place: the operand's position whose storage `target` is, else None.
+    """
+
+    place: int
+    stream: int
+    value: int
+    op: str
+    operands: tuple[int, ...]
+    attributes: Mapping[str, Any]
+    target: int
+    in_place: int | None
+    blocking: bool
+
+
+@frozen(slots=True)
+class Record:
+    """Queue (place, stream): mark `event` when everything before it on the queue is done. Each event once."""
+
+    place: int
+    stream: int
+    event: int
+
+
+@frozen(slots=True)
+class Wait:
+    """Queue (place, stream): what follows on the queue runs after `event`, whose record was issued before."""
+
+    place: int
+    stream: int
+    event: int
+
+
+@frozen(slots=True)
+class Synchronize:
+    """Host: go on when queue (place, stream) has run everything issued so far."""
+
+    place: int
+    stream: int
+
+
+@frozen(slots=True)
+class SynchronizeEvent:
+    """Host: go on when `event` has happened."""
+
+    place: int
+    event: int
+
+
+@frozen(slots=True)
+class Release:
+    """Queue (place, stream): give the buffer's memory back; a write to all its bytes, after which none is valid."""
+
+    place: int
+    stream: int
+    buffer: int
+
+
+@frozen(slots=True)
+class Overwrite:
+    """Host: write other bytes over host buffer `buffer`, which nobody needs any more."""
+
+    buffer: int
+
+
+Command: TypeAlias = (
+    Arrange | Upload | Download | Copy | Launch | Record | Wait | Synchronize | SynchronizeEvent | Release | Overwrite
+)
+
+
+@frozen(eq=False, slots=True)
+class Schedule:
+    """commands: in host issue order. buffers: by number. inputs: the host buffers that hold the program's inputs.
+
+    results: the host buffers of the outputs. probes: (value, host buffer) pairs read back for the local judge.
+    """
+
+    commands: tuple[Command, ...]
+    buffers: tuple[Buffer, ...]
+    inputs: tuple[int, ...]
+    results: tuple[int, ...]
+    probes: tuple[tuple[int, int], ...] = ()

@@ -1,0 +1,149 @@
+"""dtypes, their kinds and promotion, and `ArrayType`: the words that every other module speaks in.
+
+Kinds and promotion are those of the Python array API standard 2024.12 (`isdtype`, "Type Promotion Rules"),
+extended by float16 and bfloat16, which promote to float32 and float64 but not with each other.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+from typing import Any, TypeAlias
+
+import ml_dtypes
+import numpy as np
+from attrs import field, frozen
+
+from offload_fuzz.errors import InvalidProgram, require
+
+Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
+
+
+@frozen
+class DType:
+    """A dtype: its name, kind, width in bits and NumPy dtype; for floats also the shape of the format.
+
+    `precision` counts significand bits with the hidden one; `emin` and `emax` are the exponents of the smallest
+    normal and of the largest finite number when a number is written 1.f * 2**e (IEEE 754-2019, section 3.3).
+    """
+
+    name: str
+    kind: str
+    bits: int
+    np: np.dtype[Any]
+    precision: int = 0
+    emin: int = 0
+    emax: int = 0
+
+    @property
+    def eta(self) -> float:
+        """The smallest positive subnormal."""
+        return math.ldexp(1.0, self.emin - self.precision + 1)
+
+    @property
+    def unit(self) -> float:
+        """The unit roundoff u = 2**-p."""
+        return math.ldexp(1.0, -self.precision)
+
+    @property
+    def max(self) -> float:
+        """The largest finite number."""
+        return math.ldexp(2.0 - math.ldexp(1.0, 1 - self.precision), self.emax)
+
+
+def _dtype(name: str, kind: str, precision: int = 0, emin: int = 0, emax: int = 0) -> DType:
+    dt = np.dtype(ml_dtypes.bfloat16 if name == "bfloat16" else name)
+    return DType(name, kind, dt.itemsize * 8, dt, precision, emin, emax)
+
+
+DTYPES: dict[str, DType] = {
+    d.name: d
+    for d in (
+        _dtype("bool", "bool"),
+        *(_dtype(f"int{b}", "signed integer") for b in (8, 16, 32, 64)),
+        *(_dtype(f"uint{b}", "unsigned integer") for b in (8, 16, 32, 64)),
+        _dtype("float16", "real floating", 11, -14, 15),
+        _dtype("bfloat16", "real floating", 8, -126, 127),
+        _dtype("float32", "real floating", 24, -126, 127),
+        _dtype("float64", "real floating", 53, -1022, 1023),
+    )
+}
+
+NAMES: dict[np.dtype[Any], str] = {d.np: d.name for d in DTYPES.values()}
+
+KINDS: dict[str, frozenset[str]] = {
+    "bool": frozenset({"bool"}),
+    "signed integer": frozenset({"signed integer"}),
+    "unsigned integer": frozenset({"unsigned integer"}),
+    "integral": frozenset({"signed integer", "unsigned integer"}),
+    "real floating": frozenset({"real floating"}),
+    "numeric": frozenset({"signed integer", "unsigned integer", "real floating"}),
+    "any": frozenset({"bool", "signed integer", "unsigned integer", "real floating"}),
+}
+
+
+def is_floating(dtype: str) -> bool:
+    """Whether `dtype` is a real floating-point dtype."""
+    return DTYPES[dtype].precision > 0
+
+
+@lru_cache(maxsize=None)
+def dtypes_of(*kinds: str) -> tuple[str, ...]:
+    """The names of the dtypes of any of `kinds`, in table order."""
+    wanted = frozenset().union(*(KINDS[k] for k in kinds))
+    return tuple(d.name for d in DTYPES.values() if d.kind in wanted)
+
+
+@lru_cache(maxsize=None)
+def promote(dtype1: str, dtype2: str) -> str:
+    """The dtype of `dtype1` op `dtype2` (array API, "Type Promotion Rules"); raises `InvalidProgram` across kinds."""
+    if dtype1 == dtype2:
+        return dtype1
+    a, b = sorted((DTYPES[dtype1], DTYPES[dtype2]), key=lambda d: d.bits)
+    if a.kind == b.kind and (a.bits < b.bits):
+        return b.name
+    if {a.kind, b.kind} == KINDS["integral"]:
+        signed, unsigned = (a, b) if a.kind == "signed integer" else (b, a)
+        bits = signed.bits if signed.bits > unsigned.bits else 2 * unsigned.bits
+        if bits <= 64:
+            return f"int{bits}"
+    raise InvalidProgram(f"{dtype1} and {dtype2} do not promote; insert an astype")
+
+
+@frozen(slots=True, str=False)
+class ArrayType:
+    """A dtype and a shape, printed `float32[2,3]`. Raises `InvalidProgram` for an unknown dtype or a bad shape."""
+
+    dtype: str
+    shape: tuple[int, ...] = field()
+
+    def __attrs_post_init__(self) -> None:
+        if self.dtype not in DTYPES:
+            raise InvalidProgram(f"dtype is {self.dtype!r} but should be one of {', '.join(DTYPES)}")
+        if type(self.shape) is not tuple or any(type(n) is not int or n < 0 for n in self.shape):
+            raise InvalidProgram(f"shape is {self.shape!r} but should be a tuple of non-negative ints")
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        return math.prod(self.shape)
+
+    @property
+    def nbytes(self) -> int:
+        return self.size * DTYPES[self.dtype].np.itemsize
+
+    @property
+    def np(self) -> np.dtype[Any]:
+        return DTYPES[self.dtype].np
+
+    def __str__(self) -> str:
+        return f"{self.dtype}[{','.join(map(str, self.shape))}]"
+
+
+def type_of(array: Array) -> ArrayType:
+    """The `ArrayType` of a NumPy array; raises `InvalidProgram` for a dtype outside the table."""
+    require(array.dtype in NAMES, f"array has dtype {array.dtype} but should have one of {', '.join(DTYPES)}")
+    return ArrayType(NAMES[array.dtype], array.shape)
