@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from attrs import frozen
+from attrs import field, frozen
 
 from offload_fuzz.errors import InvalidProgram, require
 from offload_fuzz.ops.base import find_op
@@ -41,11 +41,19 @@ class Program:
     inputs: tuple[Array, ...]
     nodes: tuple[Node, ...]
     outputs: tuple[int, ...]
+    types: tuple[ArrayType, ...] = field(init=False)
+    """The type of each value."""
 
-    @property
-    def types(self) -> list[ArrayType]:
-        """The type of each value."""
-        return [type_of(x) for x in self.inputs] + [n.type for n in self.nodes]
+    input_bytes: tuple[bytes, ...] = field(init=False)
+    """The bytes of each input, against which every run's inputs are held."""
+
+    @types.default
+    def _all_types(self) -> tuple[ArrayType, ...]:
+        return (*(type_of(x) for x in self.inputs), *(n.type for n in self.nodes))
+
+    @input_bytes.default
+    def _bytes(self) -> tuple[bytes, ...]:
+        return tuple(x.tobytes() for x in self.inputs)
 
     def numbered(self) -> Iterator[tuple[int, Node]]:
         """(value number, node) in order."""

@@ -82,7 +82,8 @@ class Copy:
 class Launch:
     """Queue (place, stream), or the host: compute node `value` from `operands` into `target`.
 
-    in_place: the operand's position whose storage `target` is, else None.
+    in_place: the operand's position whose storage `target` is, else None. view: `target` is (or may be) a view of the
+    bytes of an operand, whose storage it shares; nothing is written there.
     """
 
     place: int
@@ -94,6 +95,7 @@ class Launch:
     target: int
     in_place: int | None
     blocking: bool
+    view: bool = False
 
 
 @frozen(slots=True)

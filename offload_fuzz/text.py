@@ -12,77 +12,109 @@ from __future__ import annotations
 
 import ast
 import re
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from offload_fuzz.enclosure import is_float
-from offload_fuzz.errors import InvalidProgram
+from offload_fuzz.errors import InvalidProgram, OffloadError
+from offload_fuzz.ops.base import find_op
+from offload_fuzz.ops.domains import check_attributes, shown
 from offload_fuzz.program import Node, Program, frozen_input, make_node
-from offload_fuzz.types import DTYPES, NAMES, Array, ArrayType, type_of
+from offload_fuzz.types import DTYPES, NAMES, Array, ArrayType, DType, type_of
 
 _UINT = {1: np.uint8, 2: np.uint16, 4: np.uint32, 8: np.uint64}
 
 
+# ------------------------------------------------------------------------------------------------------ elements
+_FLOAT = re.compile(r"-?0x[01](?:\.[0-9a-f]{1,13})?p([+-][0-9]{1,4})\Z")
+_NAN = re.compile(r"nan:0x([0-9a-f]{1,16})\Z")
+
+
 def format_element(x: Any) -> str | int | bool:
     """One element exactly: ints and bools as they are, floats as hex, NaN by its bits."""
-    dtype = x.dtype
-    if dtype.kind == "b":
-        return bool(x)
-    if dtype.kind in "iu":
-        return int(x)
-    if np.isnan(x):
-        return f"nan:0x{int(np.asarray(x).reshape(1).view(_UINT[dtype.itemsize])[0]):x}"
-    return float(x).hex()
+    return elements(np.asarray(x))[0]
 
 
 def parse_element(value: Any, dtype: str) -> Any:
     """The inverse of `format_element`; raises `ValueError` for anything else, or what does not fit exactly."""
-    d = DTYPES[dtype]
-    if not d.precision:
-        kinds = (bool,) if d.kind == "bool" else (int,)
-        if type(value) not in kinds:
-            raise ValueError(f"element is {value!r} but should be {'true or false' if d.kind == 'bool' else 'an int'}")
-        return np.asarray(value).astype(d.np) if d.kind == "bool" else _int(value, d.np)
-    if type(value) is not str:
-        raise ValueError(f"element is {value!r} but should be a hex float string such as '0x1.8p+0'")
-    if value.startswith("nan:"):
-        bits = int(value[4:], 16)
-        out = np.asarray([bits], _UINT[d.np.itemsize]).view(d.np)[0]
-        if not np.isnan(out):
-            raise ValueError(f"element is {value!r} but those bits are not a NaN of {dtype}")
-        return out
-    number = float.fromhex(value)
-    out = np.asarray(number, np.float64).astype(d.np)
-    if float(out) != number:
-        raise ValueError(f"element is {value!r}, which {dtype} cannot hold")
-    return out
-
-
-def _int(value: int, dtype: np.dtype[Any]) -> Any:
-    info = np.iinfo(dtype)
-    if not info.min <= value <= info.max:
-        raise ValueError(f"element is {value}, which {dtype} cannot hold")
-    return np.asarray(value, dtype)
+    return array_from(ArrayType(dtype, (1,)), [value])[0]
 
 
 def elements(array: Array) -> list[str | int | bool]:
     """The elements in row-major order, exactly."""
     flat = np.ascontiguousarray(array).reshape(-1)
-    if is_float(array.dtype):
-        return [format_element(x) for x in flat]
-    return flat.tolist()  # type: ignore[no-any-return]  # NumPy types tolist as Any
+    if not is_float(array.dtype):
+        return list(flat.tolist())
+    with np.errstate(invalid="ignore"):  # a signalling NaN is no offence here
+        found: list[str | int | bool] = [_hex(x) for x in flat.astype(np.float64).tolist()]
+        nan = np.flatnonzero(np.isnan(flat)).tolist()
+    bits = flat.view(_UINT[array.dtype.itemsize])
+    for i in nan:
+        found[i] = f"nan:0x{int(bits[i]):x}"
+    return found
+
+
+def _hex(x: float) -> str:
+    """`float.hex` without the zeros that say nothing: 0x1.8p+0."""
+    head, p, exponent = x.hex().partition("p")
+    return f"{head.rstrip('0').rstrip('.')}p{exponent}" if p else head
 
 
 def array_from(type: ArrayType, values: Sequence[Any]) -> Array:
     """The array of `type` with these exact elements; raises `ValueError` for a wrong count or element."""
     if len(values) != type.size:
         raise ValueError(f"{type} has {type.size} elements but got {len(values)}")
-    out = np.empty(type.size, type.np)
+    d = DTYPES[type.dtype]
+    if d.precision:
+        flat = _floats(values, d)
+    elif d.kind == "bool":
+        _all_of(bool, values, "true or false")
+        flat = np.array(values, d.np)
+    else:
+        _all_of(int, values, "an int")
+        info = np.iinfo(d.np)
+        for i, v in enumerate(values):
+            if not info.min <= v <= info.max:
+                raise ValueError(f"element [{i}] is {shown(v)}, which {d.name} cannot hold")
+        flat = np.array(values, d.np)
+    return flat.reshape(type.shape)
+
+
+def _all_of(wanted: Any, values: Sequence[Any], should_be: str) -> None:
     for i, v in enumerate(values):
-        out[i] = parse_element(v, type.dtype)
-    return out.reshape(type.shape)
+        if type(v) is not wanted:
+            raise ValueError(f"element [{i}] is {shown(v)} but should be {should_be}")
+
+
+def _floats(values: Sequence[Any], d: DType) -> Array:
+    numbers, payloads = [], {}
+    for i, v in enumerate(values):
+        match = _FLOAT.match(v) if type(v) is str else None
+        if match and -1022 <= int(match[1]) <= 1023:  # then float64 holds it exactly
+            numbers.append(float.fromhex(v))
+        elif type(v) is str and v in ("inf", "-inf"):
+            numbers.append(float(v))
+        elif type(v) is str and (match := _NAN.match(v)):
+            payloads[i] = int(match[1], 16)
+            numbers.append(0.0)
+        else:
+            raise ValueError(f"element [{i}] is {shown(v)} but should be a hex float such as '0x1.8p+0' or 'nan:0x...'")
+    wide = np.array(numbers, np.float64)
+    with np.errstate(all="ignore"):
+        flat = wide.astype(d.np)
+        lost = np.flatnonzero(flat.astype(np.float64) != wide)
+    if lost.size:
+        raise ValueError(f"element [{lost[0]}] is {values[lost[0]]!r}, which {d.name} cannot hold")
+    bits = flat.view(_UINT[d.np.itemsize])
+    for i, payload in payloads.items():
+        if payload >> d.bits == 0:
+            bits[i] = payload
+        if payload >> d.bits or not np.isnan(flat[i]):
+            raise ValueError(f"element [{i}] is {values[i]!r} but those bits are not a NaN of {d.name}")
+    return flat
 
 
 # --------------------------------------------------------------------------------------------------------- print
@@ -131,19 +163,20 @@ def window(program: Program, value: int, around: int = 2) -> str:
 
 
 # --------------------------------------------------------------------------------------------------------- parse
-_TYPE = re.compile(r"([a-z0-9]+)\[([0-9,]*)\]\Z")
+_SHAPE = r"[a-z0-9]+\[(?:[0-9]{1,18}(?:,[0-9]{1,18})*)?\]"
+_TYPE = re.compile(_SHAPE + r"\Z")
 _HEADER = re.compile(r"program\((.*)\)\Z", re.DOTALL)
-_INPUT = re.compile(r"v(\d+): ([a-z0-9]+\[[0-9,]*\])(?: = data\(([^()]*)\))?(?:, |\Z)")
-_NODE = re.compile(r"v(\d+): (\S+) = ([A-Za-z_]\w*)((?: v\d+,?)*)(.*)\Z")
+_INPUT = re.compile(rf"v([0-9]{{1,9}}): ({_SHAPE})(?: = data\(([^()]*)\))?(?:, |\Z)")
+_NODE = re.compile(r"v([0-9]{1,9}): (\S+) = ([^\W\d]\w*)(?: (v[0-9]{1,9}(?:, v[0-9]{1,9})*))?(?:, (.*))?\Z")
+_CODE = re.compile(r"""(?:[^#'"]|'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")*+""")
 
 
 def parse_type(text: str) -> ArrayType:
     """`float32[2,3]` as an `ArrayType`; raises `InvalidProgram`."""
-    match = _TYPE.match(text)
-    if not match:
-        raise InvalidProgram(f"type is {text!r} but should look like float32[2,3]")
-    shape = match[2]
-    return ArrayType(match[1], tuple(int(n) for n in shape.split(",")) if shape else ())
+    if not _TYPE.match(text):
+        raise InvalidProgram(f"type is {shown(text)} but should look like float32[2,3]")
+    dtype, _, shape = text[:-1].partition("[")
+    return ArrayType(dtype, tuple(map(int, shape.split(","))) if shape else ())
 
 
 def parse_program(text: str, inputs: Sequence[Array] | None = None) -> Program:
@@ -151,81 +184,126 @@ def parse_program(text: str, inputs: Sequence[Array] | None = None) -> Program:
 
     Raises `InvalidProgram` naming the line that is wrong.
     """
-    lines = [(i, line.split("#")[0].strip()) for i, line in enumerate(text.strip().splitlines(), 1)]
+    lines = [(i, _code(line)) for i, line in enumerate(text.split("\n"), 1)]
     lines = [(i, line) for i, line in lines if line]
     if not lines:
         raise InvalidProgram("text is empty but should start with program(...)")
+    where = _where(*lines[0])
     match = _HEADER.match(lines[0][1])
     if not match:
-        raise InvalidProgram(f"line 1 is {lines[0][1][:60]!r} but should be program(v0: float32[2], ...)")
-    arrays = _parse_inputs(match[1], inputs)
+        raise InvalidProgram(f"text should start with program(v0: float32[2], ...) [{where}]")
+    arrays = _parse_inputs(match[1], inputs, where)
     types = [type_of(x) for x in arrays]
     nodes: list[Node] = []
     outputs: tuple[int, ...] | None = None
     for number, line in lines[1:]:
-        where = f"line {number}: {line[:80]}"
+        where = _where(number, line)
         if outputs is not None:
             raise InvalidProgram(f"text goes on after return [{where}]")
-        if line.startswith("return "):
+        if line == "return" or line.startswith("return "):
             outputs = _values(line[7:], where)
+            for v in outputs:
+                if v >= len(types):
+                    raise InvalidProgram(f"text returns v{v} but should return one of v0..v{len(types) - 1} [{where}]")
             continue
         node = _parse_node(line, where, types)
         nodes.append(node)
         types.append(node.type)
     if outputs is None:
-        raise InvalidProgram("text has no return line but should end in return v...")
-    if any(v >= len(types) for v in outputs):
-        raise InvalidProgram(f"text returns v{max(outputs)} but should return one of v0..v{len(types) - 1}")
+        raise InvalidProgram(f"text has no return line but should end in return v... [{where}]")
     return Program(tuple(arrays), tuple(nodes), outputs)
 
 
+def _code(line: str) -> str:
+    """The line without its comment; a # inside quotes does not start one."""
+    match = _CODE.match(line)
+    end = match.end() if match else 0
+    return (line[:end] if line[end : end + 1] == "#" else line).strip()
+
+
+def _where(number: int, line: str) -> str:
+    return f"line {number}: {line[:80]}"
+
+
 def _values(text: str, where: str) -> tuple[int, ...]:
-    parts = [p.strip() for p in text.split(",") if p.strip()]
-    if not all(re.fullmatch(r"v\d+", p) for p in parts):
-        raise InvalidProgram(f"values are {text!r} but should look like v1, v2 [{where}]")
+    parts = [p.strip() for p in text.split(",")]
+    if not all(re.fullmatch(r"v[0-9]{1,9}", p) for p in parts):
+        raise InvalidProgram(f"values are {shown(text)} but should look like v1, v2 [{where}]")
     return tuple(int(p[1:]) for p in parts)
 
 
-def _parse_inputs(text: str, given: Sequence[Array] | None) -> list[Array]:
+def _parse_inputs(text: str, given: Sequence[Array] | None, where: str) -> list[Array]:
     arrays: list[Array] = []
     at = 0
     while at < len(text):
+        v = len(arrays)
         match = _INPUT.match(text, at)
-        if not match or int(match[1]) != len(arrays):
-            raise InvalidProgram(f"input is {text[at : at + 40]!r} but should look like v{len(arrays)}: float32[2,3]")
-        type = parse_type(match[2])
-        if match[3] is not None:
-            try:
-                values = ast.literal_eval(f"[{match[3]}]")
-                arrays.append(frozen_input(array_from(type, values)))
-            except (ValueError, SyntaxError) as error:
-                raise InvalidProgram(f"data of v{len(arrays)} is malformed: {error}") from None
-        elif given is not None and len(arrays) < len(given):
-            array = given[len(arrays)]
-            if type_of(array) != type:
-                raise InvalidProgram(f"input v{len(arrays)} is {type_of(array)} but should be {type}")
-            arrays.append(frozen_input(array))
-        else:
-            raise InvalidProgram(f"v{len(arrays)} has no data; print with data=True or give inputs=")
+        if not match or int(match[1]) != v:
+            raise InvalidProgram(f"input is {shown(text[at:])} but should look like v{v}: float32[2,3] [{where}]")
+        try:
+            type = parse_type(match[2])
+            if match[3] is not None:
+                array = array_from(type, _literal(match[3]))
+            elif given is None or v >= len(given):
+                raise ValueError("there is no data; print with data=True or give inputs=")
+            elif type_of(array := given[v]) != type:
+                raise ValueError(f"the input given is {type_of(array)} but should be {type}")
+        except (ValueError, InvalidProgram) as error:
+            raise InvalidProgram(f"v{v}: {error} [{where}]") from None
+        arrays.append(frozen_input(array))
         at = match.end()
+    if given is not None and len(given) > len(arrays):
+        raise InvalidProgram(f"{len(given)} inputs are given but the text names {len(arrays)} [{where}]")
     return arrays
+
+
+def _literal(text: str) -> list[Any]:
+    """`1, 'a', (2, None)` as a list; raises `ValueError` for anything but literals."""
+    call = _call(text)
+    if call.keywords:
+        raise ValueError(f"data is {shown(text)} but should be elements")
+    try:
+        return [ast.literal_eval(a) for a in call.args]
+    except (RecursionError, MemoryError):
+        raise ValueError(f"data is {shown(text)} but should be elements") from None
+
+
+def _call(arguments: str) -> ast.Call:
+    """The arguments of a call as a tree; raises `ValueError` for anything else."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of odd numerals
+            tree = ast.parse(f"f({arguments})", mode="eval").body
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        reason = error.msg if isinstance(error, SyntaxError) else type(error).__name__
+        raise ValueError(f"{shown(arguments)} is no list of literals: {reason}") from None
+    if not isinstance(tree, ast.Call) or not isinstance(tree.func, ast.Name):
+        raise ValueError(f"{shown(arguments)} is no list of literals")
+    return tree
+
+
+def _attributes(text: str) -> dict[str, Any]:
+    call = _call(text)
+    found = {k.arg: ast.literal_eval(k.value) for k in call.keywords if k.arg is not None}
+    if call.args or len(found) != len(call.keywords):
+        raise ValueError(f"attributes are {shown(text)} but should look like axis=1, keepdims=False, each once")
+    return found
 
 
 def _parse_node(line: str, where: str, types: list[ArrayType]) -> Node:
     match = _NODE.match(line)
     if not match or int(match[1]) != len(types):
         raise InvalidProgram(f"line should look like v{len(types)}: float32[2] = add v0, v1 [{where}]")
-    declared = parse_type(match[2])
-    operands = _values(match[4].replace(" ", ","), where)
-    attributes: dict[str, Any] = {}
-    if match[5].strip():
-        try:
-            call = ast.parse(f"f({match[5].strip().lstrip(',')})", mode="eval").body
-            assert isinstance(call, ast.Call)
-            attributes = {str(k.arg): ast.literal_eval(k.value) for k in call.keywords}
-        except (SyntaxError, ValueError, AssertionError, RecursionError, MemoryError) as error:
-            raise InvalidProgram(f"attributes are malformed: {error} [{where}]") from None
-    node = make_node(match[3], operands, attributes, types)
+    try:
+        declared = parse_type(match[2])
+        op = find_op(match[3], where)
+        operands = _values(match[4], where) if match[4] else ()
+        attributes = _attributes(match[5]) if match[5] else {}
+        check_attributes(op, attributes)
+        node = make_node(match[3], operands, attributes, types)
+    except (OffloadError, ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
+        reason = str(error)
+        raise InvalidProgram(reason if where in reason else f"{reason} [{where}]") from None
     if node.type != declared:
         raise InvalidProgram(f"v{len(types)} has type {declared} but should be {node.type} [{where}]")
     return node

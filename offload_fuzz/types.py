@@ -7,16 +7,19 @@ extended by float16 and bfloat16, which promote to float32 and float64 but not w
 from __future__ import annotations
 
 import math
-from functools import lru_cache
+from functools import cache
 from typing import Any, TypeAlias
 
 import ml_dtypes
 import numpy as np
 from attrs import field, frozen
 
-from offload_fuzz.errors import InvalidProgram, require
+from offload_fuzz.errors import InvalidProgram
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
+
+#: NumPy's own limit on the number of axes.
+MAX_NDIM = 64
 
 
 @frozen
@@ -87,16 +90,19 @@ def is_floating(dtype: str) -> bool:
     return DTYPES[dtype].precision > 0
 
 
-@lru_cache(maxsize=None)
+@cache
 def dtypes_of(*kinds: str) -> tuple[str, ...]:
     """The names of the dtypes of any of `kinds`, in table order."""
     wanted = frozenset().union(*(KINDS[k] for k in kinds))
     return tuple(d.name for d in DTYPES.values() if d.kind in wanted)
 
 
-@lru_cache(maxsize=None)
+@cache
 def promote(dtype1: str, dtype2: str) -> str:
     """The dtype of `dtype1` op `dtype2` (array API, "Type Promotion Rules"); raises `InvalidProgram` across kinds."""
+    for dtype in (dtype1, dtype2):
+        if dtype not in DTYPES:
+            raise InvalidProgram(f"dtype is {dtype!r} but should be one of {', '.join(DTYPES)}")
     if dtype1 == dtype2:
         return dtype1
     a, b = sorted((DTYPES[dtype1], DTYPES[dtype2]), key=lambda d: d.bits)
@@ -118,10 +124,12 @@ class ArrayType:
     shape: tuple[int, ...] = field()
 
     def __attrs_post_init__(self) -> None:
-        if self.dtype not in DTYPES:
+        if type(self.dtype) is not str or self.dtype not in DTYPES:
             raise InvalidProgram(f"dtype is {self.dtype!r} but should be one of {', '.join(DTYPES)}")
         if type(self.shape) is not tuple or any(type(n) is not int or n < 0 for n in self.shape):
             raise InvalidProgram(f"shape is {self.shape!r} but should be a tuple of non-negative ints")
+        if len(self.shape) > MAX_NDIM:
+            raise InvalidProgram(f"shape has {len(self.shape)} axes but should have at most {MAX_NDIM}, as in NumPy")
 
     @property
     def ndim(self) -> int:
@@ -145,5 +153,7 @@ class ArrayType:
 
 def type_of(array: Array) -> ArrayType:
     """The `ArrayType` of a NumPy array; raises `InvalidProgram` for a dtype outside the table."""
-    require(array.dtype in NAMES, f"array has dtype {array.dtype} but should have one of {', '.join(DTYPES)}")
-    return ArrayType(NAMES[array.dtype], array.shape)
+    name = NAMES.get(array.dtype)
+    if name is None:
+        raise InvalidProgram(f"array has dtype {array.dtype} but should have one of {', '.join(DTYPES)}")
+    return ArrayType(name, array.shape)

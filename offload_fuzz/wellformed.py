@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from offload_fuzz.errors import InvalidProgram, UsageError
 from offload_fuzz.ops.base import find_op
+from offload_fuzz.ops.domains import check_attributes, shown
 from offload_fuzz.program import Program
 from offload_fuzz.text import node_line, window
 from offload_fuzz.types import ArrayType, type_of
+
+#: Lines of a message are cut here.
+WIDTH = 240
 
 
 def check_program(program: Program) -> None:
@@ -23,11 +27,12 @@ def check_program(program: Program) -> None:
             raise _at(program, v, f"v{v} uses v{late[0]} but should use values before it")
         op = find_op(node.op, f"v{v}")
         try:
+            check_attributes(op, node.attributes)
             expected = op.result_type([types[o] for o in node.operands], node.attributes)
         except InvalidProgram as error:
             raise _at(program, v, str(error)) from None
         except (TypeError, ValueError, KeyError, AttributeError, OverflowError) as error:
-            raise _at(program, v, f"{node.op} does not take these attributes: {error}") from None
+            raise _at(program, v, f"{node.op} does not take these attributes: {shown(error, 100)}") from None
         if node.type != expected:
             raise _at(program, v, f"v{v} has type {node.type} but should be {expected}")
         types.append(expected)
@@ -38,4 +43,5 @@ def check_program(program: Program) -> None:
 
 def _at(program: Program, value: int, message: str) -> UsageError:
     node = program.nodes[value - len(program.inputs)]
-    return InvalidProgram(f"{message} [{node_line(value, node)}]\n{window(program, value)}")
+    lines = [f"{message} [{node_line(value, node)}]", *window(program, value).split("\n")]
+    return InvalidProgram("\n".join(line if len(line) <= WIDTH else f"{line[: WIDTH - 3]}..." for line in lines))

@@ -1,0 +1,238 @@
+"""The simulated accelerator: a lawful device that uses every freedom it has, and can be made wrong on purpose."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from attrs import frozen
+
+from offload_fuzz.adapters.simulated.arithmetic import Kernel, kernel_of
+from offload_fuzz.adapters.simulated.draws import Draws
+from offload_fuzz.adapters.simulated.faults import FAULTS
+from offload_fuzz.adapters.simulated.hooks import Hooks
+from offload_fuzz.adapters.simulated.memory import Buffer, Layout, Memory, Strides, contiguous_strides, host_layout, span
+from offload_fuzz.adapters.simulated.profiles import PROFILES, features_of
+from offload_fuzz.adapters.simulated.queues import Event, Queues, run_to
+from offload_fuzz.adapters.simulated.views import VIEWS
+from offload_fuzz.errors import UsageError, one_of
+from offload_fuzz.ops.base import find_op
+from offload_fuzz.types import NAMES, Array, ArrayType
+
+UNFILLED = 0xFF  # what a downloaded array holds until its transfer has run: NaN in every float dtype
+REMEMBERED = 4096
+WRITTEN = -1  # the use of a buffer that a kernel writes
+
+
+@frozen(eq=False, slots=True)
+class Instruction:
+    """What the device knows of an op on operands of certain types.
+
+    lawful_type: of the result, which the kernel computes; type, strides, nbytes: of the buffer that it goes to.
+    view: gives the result's layout in the operand's storage, or None where it must copy.
+    """
+
+    lawful_type: ArrayType
+    type: ArrayType
+    strides: Strides
+    nbytes: int
+    kernel: Kernel
+    view: Callable[[Buffer, ArrayType, Mapping[str, Any]], Layout | None] | None
+
+
+class Simulated:
+    """One simulated device. `reset` draws its order of commands and its lawful roundings from a seed.
+
+    Under seed 0 every command runs when it is issued; other seeds draw one of `queues.ORDERS`, mostly not that.
+    """
+
+    def __init__(self, profile: str, index: int, faults: Sequence[str] = ()) -> None:
+        self.profile, self.index = profile, index
+        self.name = "+".join((f"{profile}:{index}", *faults))
+        self.features = features_of(PROFILES[profile], self.name)
+        self.hooks = Hooks((FAULTS[f].hook, FAULTS[f].function) for f in faults)
+        self.memory = Memory(PROFILES[profile].alignment)
+        self.queues = Queues(self.name, self.features.streams)
+        self.draws = Draws(0)
+        self._instructions: dict[Hashable, Instruction] = {}
+
+    def reset(self, seed: int, order: str | None = None) -> None:
+        """Begin a run: empty memory and queues, and draws from `seed`; `order` overrides the drawn one."""
+        self.draws = Draws(seed)
+        drawn = ("late", "random", "late", "random", "eager")[self.draws.below(5)] if seed else "eager"
+        self.memory.reset()
+        self.queues.reset(order or drawn, Draws(~seed))
+
+    # --------------------------------------------------------------------------------------------------- transfers
+    def upload(self, array: Array, *, stream: int = 0, blocking: bool = True) -> Buffer:
+        """A buffer of the host array's own layout; a DMA command reads the array when it runs."""
+        type = ArrayType(NAMES[array.dtype], array.shape)
+        offset, strides, nbytes = host_layout(array, type)
+        buffer = self._allocate(type, offset, strides, nbytes, "upload")
+
+        def transfer() -> None:
+            self._move(self._array(buffer, WRITTEN), self.hooks.host_array(array), "upload")
+
+        command = transfer
+        if not blocking and self.hooks.arrives("completion") != "completion":
+            command = lambda: self.memory.arriving.__setitem__(buffer.storage.address, transfer)  # noqa: E731
+        self._issue(stream, command, blocking, "upload")
+        return buffer
+
+    def download(self, buffer: Buffer, *, stream: int = 0, blocking: bool = True) -> Array:
+        """A new host array, filled when the command runs."""
+        type = buffer.type
+        array = np.full(type.nbytes, UNFILLED, np.uint8).view(type.np).reshape(type.shape)
+
+        def transfer() -> None:
+            self._move(array, self._array(buffer, "download"), "download")
+
+        self._issue(stream, transfer, blocking, "download")
+        return array
+
+    def copy(self, buffer: Buffer, source: Any = None, *, stream: int = 0, blocking: bool = True) -> Buffer:
+        """A copy of a peer's buffer, read when this device's command runs; in the same layout unless it overlaps."""
+        type, strides = buffer.type, buffer.strides
+        if buffer.overlaps_itself:
+            strides = contiguous_strides(type.shape, type.np.itemsize)
+        below, nbytes = span(type, strides)
+        result = self._allocate(type, below, strides, nbytes, "copy")
+
+        def transfer() -> None:
+            self._move(self._array(result, WRITTEN), self._array(buffer, "copy"), "copy")
+
+        self._issue(stream, transfer, blocking, "copy")
+        return result
+
+    def _issue(self, stream: int, command: Callable[[], None], blocking: bool, kind: str) -> None:
+        position = self.queues.issue(stream, command)
+        if blocking and self.hooks.host_waits(True, kind):
+            run_to(self.queues.queues[stream], position)
+
+    def _move(self, target: Array, source: Array, kind: str) -> None:
+        source = self.hooks.carried(source, kind)
+        moved = self.hooks.moved(source.nbytes, kind)
+        if moved >= source.nbytes:
+            target[...] = source
+            return
+        kept = np.ascontiguousarray(target).reshape(-1).view(np.uint8).copy()
+        kept[:moved] = np.ascontiguousarray(source).reshape(-1).view(np.uint8)[:moved]
+        target[...] = kept.view(target.dtype).reshape(target.shape)
+
+    # ------------------------------------------------------------------------------------------------------ memory
+    def _allocate(self, type: ArrayType, offset: int, strides: Strides, nbytes: int, kind: str) -> Buffer:
+        place = self.hooks.placed(self.name, self.index, self.profile, kind)
+        return Buffer(self.memory.allocate(nbytes), type, offset, strides, place)
+
+    def _array(self, buffer: Buffer, use: int | str) -> Array:
+        return buffer.storage.memory.array(buffer, self.hooks.layout((buffer.offset, buffer.strides), buffer, use))
+
+    def release(self, buffer: Buffer, *, stream: int = 0) -> None:
+        """Give the buffer's storage back once the stream comes to it; every view of it ends."""
+        storage = buffer.storage
+        if self.hooks.frees("stream") == "stream":
+            self.queues.issue(stream, lambda: storage.memory.free(storage))
+        else:
+            storage.memory.free(storage)
+
+    def place_of(self, buffer: Buffer) -> str:
+        """The name of the device that holds the buffer."""
+        return buffer.place
+
+    # ----------------------------------------------------------------------------------------------------- kernels
+    def launch(
+        self,
+        op: str,
+        operands: Sequence[Buffer],
+        attributes: Mapping[str, Any],
+        *,
+        stream: int = 0,
+        out: Buffer | None = None,
+    ) -> Buffer:
+        """The buffer of the result: `out`, a view of the operand, or memory that a kernel writes when it runs.
+
+        An `out` that cannot hold the result, as two of its elements share their bytes, is left alone.
+        """
+        instruction = self._instruction(op, tuple([b.type for b in operands]), attributes)
+        type, hooks = instruction.type, self.hooks
+        if instruction.view is not None:
+            layout = instruction.view(operands[0], type, attributes)
+            if layout is not None:
+                return Buffer(operands[0].storage, type, *layout, operands[0].place)
+        in_place = out is not None and out.type == type and not out.overlaps_itself
+        target = out if in_place else hooks.target(None, op, operands, type)
+        if target is None:
+            target = self._allocate(type, 0, instruction.strides, instruction.nbytes, "result")
+
+        def run() -> None:
+            arrays = [self._array(b, i) for i, b in enumerate(operands)]
+            result = instruction.kernel(arrays, attributes, instruction.lawful_type, self.draws)
+            result = hooks.result(result, op, arrays, attributes)
+            if hooks.written(True, target, op, operands, in_place):
+                self._array(target, WRITTEN)[...] = result
+
+        if hooks.runs("stream", op) == "stream":
+            self.queues.issue(stream, run)
+        else:
+            with np.errstate(all="ignore"):
+                run()
+        return target
+
+    def _instruction(self, op: str, types: tuple[ArrayType, ...], attributes: Mapping[str, Any]) -> Instruction:
+        key = (op, types, tuple(attributes.items()))
+        try:
+            known = self._instructions.get(key)
+        except TypeError:  # an attribute of a custom op that cannot be hashed
+            return self._decode(op, types, attributes)
+        if known is None:
+            if len(self._instructions) >= REMEMBERED:
+                self._instructions.clear()
+            known = self._instructions[key] = self._decode(op, types, attributes)
+        return known
+
+    def _decode(self, op: str, types: tuple[ArrayType, ...], attributes: Mapping[str, Any]) -> Instruction:
+        if op not in self.features.ops:
+            raise one_of("op", op, sorted(self.features.ops), f"launch on {self.name}")
+        row = find_op(op)
+        type = row.result_type(types, attributes)
+        for used in (*types, type):
+            if used.dtype not in self.features.dtypes:
+                raise one_of("dtype", used.dtype, sorted(self.features.dtypes), f"{op} on {self.name}")
+        actual = self.hooks.result_type(type, op, types)
+        strides = contiguous_strides(actual.shape, actual.np.itemsize)
+        return Instruction(type, actual, strides, actual.nbytes, kernel_of(row, type), VIEWS.get(op))
+
+    # ------------------------------------------------------------------------------------------------------- order
+    def record(self, stream: int) -> Event:
+        """An event that has happened once everything issued so far on the stream is done."""
+        return self.queues.record(stream)
+
+    def wait(self, stream: int, event: Event) -> None:
+        """What is issued on the stream from now on comes after the event, which may be of another simulated device."""
+        if self.hooks.waits(True, event, self.name):
+            self.queues.issue(stream, event)
+
+    def synchronize(self, *, stream: int | None = None, event: Event | None = None) -> None:
+        """Return when the event has happened, or when a stream, or every stream, is done."""
+        if event is not None:
+            run_to(event.queue, event.position)
+        else:
+            self.queues.synchronize(stream)
+
+
+def make(spec: str) -> Simulated:
+    """The device named `spec`: `simulated:0`, `simulated.npu:1`, `simulated:0+FAULT+FAULT`.
+
+    Raises `UsageError` for a profile, index or fault that there is not.
+    """
+    base, *faults = spec.split("+")
+    profile, _, index = base.partition(":")
+    if profile not in PROFILES:
+        raise one_of("device profile", profile, PROFILES, f"device {spec}")
+    if not (index.isascii() and index.isdigit()):
+        raise UsageError(f"device index is {index!r} but should be a number [device {spec}]; write {profile}:0")
+    for fault in faults:
+        if fault not in FAULTS:
+            raise one_of("fault", fault, sorted(FAULTS), f"device {spec}")
+    return Simulated(profile, int(index), faults)

@@ -1,0 +1,77 @@
+"""The places where a simulated device can be made wrong: one hook each, and what the lawful device does there.
+
+A hook is called with what the lawful device is about to do, and the circumstances; it returns what is done. The
+lawful hook returns its first argument. A fault (`offload_fuzz.adapters.simulated.faults`) returns something else;
+several faults on one hook are applied one after the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, TypeAlias
+
+from attrs import frozen
+
+HookFunction: TypeAlias = Callable[..., Any]
+
+
+@frozen
+class Hook:
+    """A hook's name, its arguments, and what the lawful device does."""
+
+    name: str
+    arguments: str
+    lawful: str
+
+
+HOOKS: dict[str, Hook] = {
+    h.name: h
+    for h in (
+        # transfers; kind is "upload", "download" or "copy"
+        Hook("host_array", "array", "an upload reads the host array by its strides, from its first element"),
+        Hook("carried", "array, kind", "a transfer carries every bit of the elements"),
+        Hook("moved", "nbytes, kind", "a transfer moves all bytes of the elements"),
+        Hook("arrives", "'completion'", "an asynchronous upload has read the host array when it is complete"),
+        Hook("host_waits", "True, kind", "a blocking transfer returns when it is complete"),
+        # memory
+        Hook("layout", "(offset, strides), buffer, use", "a kernel (use: operand number) or transfer (use: kind) "
+             "finds the elements by the buffer's own offset and strides"),
+        Hook("placed", "place, index, profile, kind", "memory is allocated on the device that was asked"),
+        Hook("frees", "'stream'", "released memory is reused once the stream has come to the release"),
+        Hook("target", "None, op, operands, type", "a result goes to fresh memory (None) or to the given out"),
+        # order
+        Hook("waits", "True, event, device", "a stream waits for the event of another stream or device"),
+        Hook("runs", "'stream', op", "a kernel runs in the order of its stream, not when it is issued"),
+        # kernels
+        Hook("result_type", "type, op, operand_types", "a result has the type of the op's rule"),
+        Hook("result", "array, op, operands, attributes", "a result has the value that the contract allows"),
+        Hook("written", "True, buffer, op, operands, in_place", "a kernel writes its whole result to memory"),
+    )
+}  # fmt: skip  # one row each
+
+
+def lawful(value: Any, *circumstances: Any) -> Any:
+    """What a device does without a fault."""
+    return value
+
+
+def composed(functions: Iterable[HookFunction]) -> HookFunction:
+    """The functions one after the other, each on the value of the one before."""
+    first, *rest = functions
+    if not rest:
+        return first
+    following = composed(rest)
+    return lambda value, *circumstances: following(first(value, *circumstances), *circumstances)
+
+
+class Hooks:
+    """A device's hooks, one attribute each: `lawful`, or the faults planted there."""
+
+    def __init__(self, planted: Iterable[tuple[str, HookFunction]] = ()) -> None:
+        faults = list(planted)
+        for name in HOOKS:
+            functions = [function for hook, function in faults if hook == name]
+            setattr(self, name, composed(functions) if functions else lawful)
+
+    def __getattr__(self, name: str) -> HookFunction:
+        raise AttributeError(f"there is no hook {name!r}; the hooks are {', '.join(HOOKS)}")

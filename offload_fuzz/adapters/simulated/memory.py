@@ -1,0 +1,169 @@
+"""The simulated device's memory: bytes by address, an allocator that poisons and reuses, buffers as strided views."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from attrs import frozen
+
+from offload_fuzz.types import DTYPES, Array, ArrayType
+
+#: 16-bit patterns that memory is filled with: NaN in every float dtype, neither bool, and no small integer.
+NEVER_WRITTEN = 0xFFF5
+FREED = 0xFFFD
+START = 1 << 20
+KEPT = 1 << 26  # an arena that has grown larger than this is given back at the next reset
+
+#: Where a buffer's elements lie in its storage: byte offset of the first one, and byte strides.
+Strides = tuple[int, ...]
+Layout = tuple[int, Strides]
+
+
+@frozen(eq=False, slots=True)
+class Storage:
+    """One allocation: `nbytes` bytes from `address` of a memory."""
+
+    memory: Memory
+    address: int
+    nbytes: int
+
+
+@frozen(eq=False, slots=True)
+class Buffer:
+    """What the host holds of a device array: a strided view over a storage, and the name of the device it lies on."""
+
+    storage: Storage
+    type: ArrayType
+    offset: int
+    strides: Strides
+    place: str
+
+    @property
+    def is_contiguous(self) -> bool:
+        """Whether the elements lie in row-major order without gaps."""
+        return is_contiguous(self.type, self.strides)
+
+    @property
+    def overlaps_itself(self) -> bool:
+        """Whether two elements share their bytes, so that it cannot be written."""
+        return any(s == 0 and n > 1 for n, s in zip(self.type.shape, self.strides, strict=True))
+
+
+def contiguous_strides(shape: tuple[int, ...], itemsize: int) -> Strides:
+    """Byte strides of row-major order."""
+    strides = []
+    for n in reversed(shape):
+        strides.append(itemsize)
+        itemsize *= max(n, 1)
+    return tuple(reversed(strides))
+
+
+def is_contiguous(type: ArrayType, strides: Strides) -> bool:
+    """Whether these are strides of row-major order; those of axes of length 1 and of empty arrays do not matter."""
+    step = type.np.itemsize
+    for n, s in zip(reversed(type.shape), reversed(strides), strict=True):
+        if n == 0:
+            return True
+        if n > 1 and s != step:
+            return False
+        step *= n
+    return True
+
+
+def span(type: ArrayType, strides: Strides) -> tuple[int, int]:
+    """The bytes that the elements cover: how far below the first element they begin, and how many there are."""
+    if type.size == 0:
+        return 0, 0
+    below, above = 0, type.np.itemsize
+    for n, s in zip(type.shape, strides, strict=True):
+        if s < 0:
+            below -= (n - 1) * s
+        else:
+            above += (n - 1) * s
+    return below, below + above
+
+
+def host_layout(array: Array, type: ArrayType) -> tuple[int, Strides, int]:
+    """Offset, strides and storage size of a device buffer that keeps the layout of host `array`.
+
+    The storage begins at the multiple of 16 bytes below the array's lowest byte, so misalignment is kept as well.
+    """
+    if array.flags.c_contiguous:
+        pad = 0 if array.flags.owndata else array.__array_interface__["data"][0] % 16
+        return pad, array.strides if array.size else contiguous_strides(array.shape, array.itemsize), pad + array.nbytes
+    below, nbytes = span(type, array.strides)
+    pad = (array.__array_interface__["data"][0] - below) % 16
+    return pad + below, array.strides, pad + nbytes
+
+
+class Memory:
+    """An arena that grows; freed blocks are poisoned and handed out again last in, first out.
+
+    alignment: of every storage; sizes are rounded up to it, so a freed block fits the next array of about its size.
+    arriving: address -> a transfer that runs at the first use of the storage; only a fault defers one.
+    """
+
+    def __init__(self, alignment: int = 64) -> None:
+        self.alignment = alignment
+        self.arriving: dict[int, Callable[[], None]] = {}
+        self._live: dict[int, Storage] = {}
+        self._free: dict[int, list[int]] = {}
+        self._new_arena(START)
+        self.reset()
+
+    def _new_arena(self, capacity: int) -> None:
+        raw = np.empty(capacity + 64, np.uint8)
+        shift = -raw.ctypes.data % 64
+        self.arena: Array = raw[shift : shift + capacity]
+        self._words: Array = self.arena.view(np.uint16)
+
+    def reset(self) -> None:
+        """Forget every storage. Nothing is cleared: what is allocated later is poisoned then."""
+        if len(self.arena) > KEPT:
+            self._new_arena(START)
+        self.arriving.clear()
+        self._live.clear()
+        self._free.clear()
+        self._top = self.alignment
+
+    @property
+    def in_use(self) -> int:
+        """Bytes that are allocated."""
+        return sum(s.nbytes for s in self._live.values())
+
+    def allocate(self, nbytes: int) -> Storage:
+        """A storage of at least `nbytes` bytes, poisoned."""
+        size = max(-(-nbytes // self.alignment), 1) * self.alignment
+        free = self._free.get(size)
+        if free:
+            address = free.pop()
+        else:
+            address = self._top
+            self._top += size
+            if self._top > len(self.arena):
+                old = self.arena
+                self._new_arena(max(2 * len(old), 2 * self._top))
+                self.arena[:address] = old[:address]
+        self._words[address >> 1 : (address + size) >> 1] = NEVER_WRITTEN
+        storage = self._live[address] = Storage(self, address, size)
+        return storage
+
+    def free(self, storage: Storage) -> None:
+        """Poison the storage and make it the next to be reused; raises `ValueError` when it is not allocated."""
+        address, size = storage.address, storage.nbytes
+        if self._live.get(address) is not storage:
+            raise ValueError(f"storage at address {address} is released but should be allocated; release it once")
+        del self._live[address]
+        self.arriving.pop(address, None)
+        self._words[address >> 1 : (address + size) >> 1] = FREED
+        self._free.setdefault(size, []).append(address)
+
+    def array(self, buffer: Buffer, layout: Layout) -> Array:
+        """The elements of `buffer` at `layout`, as a NumPy view to be used before the next allocation."""
+        storage = buffer.storage
+        if self.arriving and storage.address in self.arriving:
+            self.arriving.pop(storage.address)()
+        offset, strides = layout
+        type = buffer.type
+        return np.ndarray(type.shape, DTYPES[type.dtype].np, self.arena, storage.address + offset, strides)

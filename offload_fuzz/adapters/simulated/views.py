@@ -1,0 +1,68 @@
+"""Ops that give another view of an operand's storage instead of new bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
+
+from offload_fuzz.adapters.simulated.memory import Buffer, Layout, contiguous_strides
+from offload_fuzz.ops.base import normalize_axes, normalize_axis
+from offload_fuzz.types import ArrayType
+
+Attributes: TypeAlias = Mapping[str, Any]
+
+
+def permute_dims(x: Buffer, result: ArrayType, attributes: Attributes) -> Layout:
+    return x.offset, tuple(x.strides[i] for i in attributes["axes"])
+
+
+def flip(x: Buffer, result: ArrayType, attributes: Attributes) -> Layout:
+    offset, strides = x.offset, list(x.strides)
+    for axis in normalize_axes(attributes["axis"], x.type.ndim):
+        offset += max(x.type.shape[axis] - 1, 0) * strides[axis]
+        strides[axis] = -strides[axis]
+    return offset, tuple(strides)
+
+
+def broadcast_to(x: Buffer, result: ArrayType, attributes: Attributes) -> Layout:
+    new = result.ndim - x.type.ndim
+    kept = (s if n == m else 0 for s, n, m in zip(x.strides, x.type.shape, result.shape[new:], strict=True))
+    return x.offset, (*(0,) * new, *kept)
+
+
+def squeeze(x: Buffer, result: ArrayType, attributes: Attributes) -> Layout:
+    gone = normalize_axes(attributes["axis"], x.type.ndim)
+    return x.offset, tuple(s for i, s in enumerate(x.strides) if i not in gone)
+
+
+def expand_dims(x: Buffer, result: ArrayType, attributes: Attributes) -> Layout:
+    at = normalize_axis(attributes["axis"], x.type.ndim + 1)
+    return x.offset, (*x.strides[:at], x.type.np.itemsize, *x.strides[at:])
+
+
+def getitem(x: Buffer, result: ArrayType, attributes: Attributes) -> Layout:
+    offset, strides = x.offset, []
+    for part, n, stride in zip(attributes["index"], x.type.shape, x.strides, strict=True):
+        start, _, step = slice(*part).indices(n)
+        offset += start * stride
+        strides.append(step * stride)
+    return offset if result.size else x.offset, tuple(strides)
+
+
+def reshape(x: Buffer, result: ArrayType, attributes: Attributes) -> Layout | None:
+    """A view of what is contiguous; anything else is copied."""
+    if not x.is_contiguous:
+        return None
+    return x.offset, contiguous_strides(result.shape, result.np.itemsize)
+
+
+#: op -> the layout of its result in the operand's storage, or None where it must copy.
+VIEWS: dict[str, Callable[[Buffer, ArrayType, Attributes], Layout | None]] = {
+    "permute_dims": permute_dims,
+    "flip": flip,
+    "broadcast_to": broadcast_to,
+    "squeeze": squeeze,
+    "expand_dims": expand_dims,
+    "getitem": getitem,
+    "reshape": reshape,
+}

@@ -1,0 +1,324 @@
+"""PyTorch devices: `torch:cpu`, `torch:cuda:0`, and any other that PyTorch knows, third-party PrivateUse1 names too.
+
+torch is imported when a device is made, not before. Which ops and dtypes a device has is found by asking it: each op
+runs once on a tiny tensor of each dtype, and one that PyTorch says is not implemented is not among the features.
+
+A device limits PyTorch to one intra-op thread per process: campaigns run worker processes, whose threads would fight
+over the cores, and sums are the same from run to run only while they are not split by the number of threads.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from attrs import evolve
+
+from offload_fuzz.adapters.torch_ops import ALIASING, Tensor, TorchOps
+from offload_fuzz.contract import shipped_contracts
+from offload_fuzz.device import Features
+from offload_fuzz.errors import InternalError, MissingDevice, UsageError
+from offload_fuzz.ops.base import OPS, find_op
+from offload_fuzz.types import DTYPES, Array
+
+BFLOAT16 = DTYPES["bfloat16"].np
+INSTALL = "see pytorch.org/get-started for PyTorch's own ways to install it"
+STREAMS = 4  # as many as the `stream` freedom has choices
+
+#: Attributes for asking whether a device has an op, on operands of shape (2, 2).
+PROBES: dict[str, dict[str, Any]] = {
+    "sum": {"axis": (0,), "keepdims": False},
+    "prod": {"axis": (0,), "keepdims": False},
+    "mean": {"axis": (0,), "keepdims": False},
+    "max": {"axis": (0,), "keepdims": False},
+    "argmax": {"axis": 0, "keepdims": False},
+    "cumulative_sum": {"axis": 0},
+    "sort": {"axis": 0},
+    "reshape": {"shape": (4,)},
+    "permute_dims": {"axes": (1, 0)},
+    "flip": {"axis": (0,)},
+    "broadcast_to": {"shape": (2, 2, 2)},
+    "squeeze": {"axis": ()},
+    "expand_dims": {"axis": 0},
+    "concat": {"axis": 0},
+    "getitem": {"index": ((1, None, -1), (0, 2, 1))},
+    "setitem": {"index": ((1, None, -1), (0, 2, 1))},
+    "take": {"axis": 0},
+}
+#: How PyTorch says that something is not there, apart from NotImplementedError.
+ABSENT = ("not implemented", "not supported", "unsupported", "not support", "could not run", "not available")
+
+_custom: dict[str, Callable[..., Tensor]] = {}
+
+
+def implement(name: str, function: Callable[..., Tensor]) -> None:
+    """Give custom op `name` its PyTorch function, called with tensors and the attributes by name, on every device.
+
+    Raises `UsageError` for an op that no `defop` defined.
+    """
+    find_op(name, "torch.implement")
+    _custom[name] = function
+
+
+def import_torch() -> Any:
+    """The torch module; raises `MissingDevice` where it cannot be imported."""
+    try:
+        return importlib.import_module("torch")
+    except (ImportError, OSError) as error:
+        why = "is not installed" if isinstance(error, ModuleNotFoundError) else f"cannot be imported: {_line(error)}"
+        raise MissingDevice(f"torch {why} but device torch:* needs it [adapters.torch]; {INSTALL}") from None
+
+
+def _line(error: BaseException) -> str:
+    """The first line of an exception's text."""
+    return str(error).strip().split("\n")[0][:200]
+
+
+class _Writable:
+    """An array's memory under another claim: writable, so that PyTorch takes it without a warning. Never written."""
+
+    def __init__(self, array: Array) -> None:
+        self.array = array
+        self.__array_interface__ = {**array.__array_interface__, "data": (array.ctypes.data, False)}
+
+
+class TorchDevice:
+    """One PyTorch device, named `torch:` and PyTorch's own device string; buffers are tensors."""
+
+    def __init__(self, name: str) -> None:
+        kind, _, device = name.partition(":")
+        if kind != "torch" or not device:
+            raise UsageError(f"device is {name!r} but should be torch:DEVICE such as torch:cpu, torch:cuda:0 [torch]")
+        self.name = name
+        self.torch = import_torch()
+        self.torch.set_num_threads(1)
+        self._from_numpy: Callable[[Array], Tensor] = self.torch.from_numpy
+        self.device = self._find(device)
+        self.place = f"torch:{self.device}"
+        self._on_cpu = self.device.type == "cpu"
+        self._ops = TorchOps(self.torch)
+        self._runs = dict(self._ops.runs)
+        self._streams = self._make_streams()
+        dtypes = frozenset(d for d in DTYPES if self._has(lambda d=d: self._ones((1,), d), f"dtype {d}"))
+        ops = {op: found for op in self._runs if (found := frozenset(filter(self._asker(op, dtypes), dtypes)))}
+        self.features = Features(
+            ops=ops,
+            dtypes=dtypes,
+            streams=len(self._streams),
+            transfers=("blocking", "async") if self._streams else ("blocking",),
+            in_place=frozenset(op for op in self._ops.into if op in ops and self._writes_in_place(op, ops[op])),
+            release=bool(self._streams),
+            # a blocking copy returns when done; an async one reads pinned memory that this adapter filled before
+            source_free={"blocking": "return", "async": "return"},
+            aliasing=ALIASING,
+            deterministic=self._on_cpu,
+            contract=_contract_for(self.device.type),
+            place=self.place,
+        )
+        for op, function in _custom.items():
+            self.implement(op, function)
+
+    # ------------------------------------------------------------------------------------------------- protocol
+    def upload(self, array: Array, stream: int = 0, blocking: bool = True) -> Tensor:
+        """A tensor of `array`'s bytes and layout on the device: gaps, stride 0 and an offset kept, not negative strides."""
+        if self._streams:
+            self._enter(stream)
+        source = self._alias(array)
+        if self._on_cpu or blocking:
+            return self._copy(source)
+        staging = self.torch.empty_like(source, pin_memory=True).copy_(source)
+        return staging.to(self.device, non_blocking=True)
+
+    def download(self, buffer: Tensor, stream: int = 0, blocking: bool = True) -> Array:
+        """A host array of the tensor's elements, which PyTorch never writes again."""
+        if self._streams:
+            self._enter(stream)
+        if self._on_cpu:
+            host = buffer.clone()
+        elif blocking:
+            host = buffer.to("cpu", copy=True)
+        else:
+            host = self.torch.empty(buffer.shape, dtype=buffer.dtype, pin_memory=True).copy_(buffer, non_blocking=True)
+        if host.dtype is self.torch.bfloat16:
+            bits: Array = host.view(self.torch.int16).numpy()
+            return bits.view(BFLOAT16)
+        array: Array = host.numpy()
+        return array
+
+    def launch(
+        self,
+        op: str,
+        operands: list[Tensor],
+        attributes: dict[str, Any],
+        out: Tensor | None = None,
+        stream: int = 0,
+    ) -> Tensor:
+        """Run `op`, into `out` (an operand) if given, unless several of its elements share memory."""
+        if self._streams:
+            self._enter(stream)
+        if out is None or 0 in out.stride():
+            return self._runs[op](operands, attributes)
+        return self._ops.into[op](operands, out)
+
+    def record(self, stream: int) -> Any:
+        """An event that happens when everything on the stream so far is done."""
+        event = self.torch.Event(device=self.device)
+        event.record(self._streams[stream])
+        return event
+
+    def wait(self, stream: int, event: Any) -> None:
+        """Make what follows on the stream wait for the event."""
+        self._streams[stream].wait_event(event)
+
+    def synchronize(self, stream: int | None = None, event: Any = None) -> None:
+        """Wait on the host for an event, for a stream, or for all streams."""
+        if event is not None:
+            event.synchronize()
+            return
+        for queue in self._streams if stream is None else (self._streams[stream],):
+            queue.synchronize()
+
+    def release(self, buffer: Tensor, stream: int = 0) -> None:
+        """Give the tensor's memory back to PyTorch's allocator, for reuse after what `stream` has done so far."""
+        buffer.record_stream(self._streams[stream])
+        buffer.untyped_storage().resize_(0)
+
+    def place_of(self, buffer: Tensor) -> str:
+        """`torch:` and the device that holds the tensor."""
+        return f"torch:{buffer.device}"
+
+    def implement(self, name: str, function: Callable[..., Tensor]) -> None:
+        """Give custom op `name` its PyTorch function on this device; the features then list it."""
+        op = find_op(name, self.name)
+        self._runs[name] = lambda operands, attributes: function(*operands, **attributes)
+        self.features = evolve(
+            self.features,
+            ops={**self.features.ops, name: self.features.dtypes & op.dtypes},
+            aliasing={**self.features.aliasing, name: "may"},
+        )
+
+    # ------------------------------------------------------------------------------------------------ transfers
+    def _alias(self, array: Array) -> Tensor:
+        """A CPU tensor over the array's own memory, to copy from; over a copy where a stride is negative."""
+        bits = array.view(np.int16) if array.dtype.kind == "V" else array
+        if not bits.flags.writeable:
+            bits = np.asarray(_Writable(bits))
+        if min(bits.strides, default=0) < 0:
+            bits = bits.copy()
+        tensor = self._from_numpy(bits)
+        return tensor.view(self.torch.bfloat16) if array.dtype.kind == "V" else tensor
+
+    def _copy(self, source: Tensor) -> Tensor:
+        """A copy on the device in the layout of `source`, as far off 64 bytes as it is."""
+        offset = source.data_ptr() % 64
+        if source.is_contiguous() and (offset == 0 or source.numel() == 0):
+            return source.to(self.device, copy=True)
+        strides = source.stride()
+        small = source[tuple(slice(0, 1) if s == 0 else slice(None) for s in strides)]
+        span = 1 + sum((n - 1) * s for n, s in zip(small.shape, strides, strict=True))
+        if _overlaps(small.shape, strides):
+            return source.to(self.device, copy=True)
+        start = offset // source.element_size()
+        storage = self.torch.empty(start + span, dtype=source.dtype, device=self.device)
+        return storage.as_strided(small.shape, strides, start).copy_(small).expand(source.shape)
+
+    # -------------------------------------------------------------------------------------------------- start-up
+    def _find(self, device: str) -> Any:
+        """The device that the string names, with its number; raises `MissingDevice` where there is none."""
+        try:
+            found = self.torch.empty(1, device=device).device
+        except Exception as error:  # noqa: BLE001  # PyTorch raises five types for a device that is not there
+            raise MissingDevice(
+                f"torch has no device {device!r} but {self.name} should name one: {_line(error)} [torch "
+                f"{self.torch.__version__}]; install the PyTorch build or the package that brings it"
+            ) from None
+        if found.type == "meta":
+            raise UsageError(f"device is {self.name} but should be one that holds data, which 'meta' does not [torch]")
+        return found
+
+    def _make_streams(self) -> list[Any]:
+        """Streams, the first the device's current one, where its type has streams and events; else none."""
+        accelerator = getattr(self.torch, "accelerator", None)
+        current = accelerator.current_accelerator() if accelerator is not None else None
+        if self._on_cpu or current is None or current.type != self.device.type or self.device.type == "mps":
+            return []
+        try:
+            streams = [accelerator.current_stream(self.device)]
+            streams += [self.torch.Stream(device=self.device) for _ in range(STREAMS - 1)]
+            self.torch.Event(device=self.device).record(streams[0])
+        except (RuntimeError, NotImplementedError, TypeError, AttributeError):
+            return []
+        return streams
+
+    def _enter(self, stream: int) -> None:
+        """Make `stream` the one that PyTorch issues to."""
+        self.torch.accelerator.set_stream(self._streams[stream])
+
+    def _ones(self, shape: tuple[int, ...], dtype: str) -> Tensor:
+        return self.torch.ones(shape, dtype=self._ops.dtypes[dtype]).to(self.device)
+
+    def _has(self, attempt: Callable[[], object], what: str) -> bool:
+        """Whether `attempt` works; raises `InternalError` when it fails in another way than by not being there."""
+        try:
+            attempt()
+        except NotImplementedError:
+            return False
+        except (RuntimeError, TypeError) as error:
+            # other vendors word it in their own ways; PyTorch's own words are known, so that any other is our mistake
+            if not self._on_cpu or any(word in str(error).lower() for word in ABSENT):
+                return False
+            raise InternalError(f"{what} raised {type(error).__name__}: {_line(error)} [{self.name}]") from error
+        return True
+
+    def _probe(self, op: str, dtype: str) -> tuple[list[Tensor], dict[str, Any]]:
+        """Tiny operands and attributes for `op`."""
+        x = self._ones((2, 2), dtype)
+        operands = [x] * len(OPS[op].operands)
+        if op == "where":
+            operands[0] = self._ones((2, 2), "bool")
+        if op == "take":
+            operands[1] = self._ones((1,), "int64")
+        return operands, PROBES.get(op, {})
+
+    def _asker(self, op: str, dtypes: frozenset[str]) -> Callable[[str], bool]:
+        """Whether the device has `op` on a dtype; astype must go to each of `dtypes`."""
+        row = OPS[op]
+
+        def ask(dtype: str) -> bool:
+            if dtype not in row.dtypes:
+                return False
+            operands, attributes = self._probe(op, dtype)
+            attempts = [{"dtype": target} for target in dtypes] if op == "astype" else [attributes]
+            return all(self._has(lambda a=a: self._runs[op](operands, a), f"{op} on {dtype}") for a in attempts)
+
+        return ask
+
+    def _writes_in_place(self, op: str, dtypes: frozenset[str]) -> bool:
+        """Whether `op` takes `out=` on every dtype that is its own result's."""
+
+        def write(dtype: str) -> bool:
+            operands, attributes = self._probe(op, dtype)
+            out = operands[0].clone()
+            if self._runs[op](operands, attributes).dtype is not out.dtype:
+                return True
+            return self._has(lambda: self._ops.into[op](operands, out), f"{op} in place on {dtype}")
+
+        return all(map(write, dtypes))
+
+
+def _overlaps(shape: tuple[int, ...], strides: tuple[int, ...]) -> bool:
+    """Whether elements may share memory: some stride is within the reach of the smaller ones."""
+    reach = 0
+    for stride, n in sorted((s, n) for n, s in zip(shape, strides, strict=True) if n > 1):
+        if stride <= reach:
+            return True
+        reach += (n - 1) * stride
+    return False
+
+
+def _contract_for(kind: str) -> str:
+    """The contract of a device type: the CPU's, or the weaker one of the GPUs for every other until it has its own."""
+    return "torch-cpu" if kind == "cpu" or "torch-cuda" not in shipped_contracts() else "torch-cuda"
+

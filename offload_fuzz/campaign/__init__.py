@@ -1,0 +1,1 @@
+"""A long sequence of trials that yields findings: units of work, supervised workers, a journal, one report."""

@@ -1,0 +1,68 @@
+"""What a campaign found, as data: the one source that all printed reports are made from."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from attrs import asdict, define, field
+
+from offload_fuzz.campaign.counts import Counts
+from offload_fuzz.campaign.settings import Settings
+from offload_fuzz.errors import EXIT_FINDING, EXIT_NOTHING_TESTED, EXIT_OK
+
+
+@define
+class Found:
+    """One finding: its ID, the text of its case file, and how often it came up; where it first did."""
+
+    id: str
+    text: str
+    count: int = 1
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """The case file as JSON data."""
+        return dict(json.loads(self.text))
+
+    @property
+    def known(self) -> dict[str, Any]:
+        """What is known of the failure."""
+        return dict(self.data["finding"])
+
+
+@define
+class Report:
+    """settings, honesty counts and findings of a campaign; seconds: wall time; error: why it stopped early."""
+
+    settings: Settings
+    counts: Counts = field(factory=Counts)
+    findings: list[Found] = field(factory=list)
+    seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    error: str = ""
+    error_code: int = 0
+    folder: str = ""
+
+    @property
+    def exit_code(self) -> int:
+        """The exit code of the command line."""
+        if self.error_code:
+            return self.error_code
+        if self.findings:
+            return EXIT_FINDING
+        return EXIT_OK if self.counts.cases else EXIT_NOTHING_TESTED
+
+    def to_json(self) -> dict[str, Any]:
+        """The content of report.json."""
+        return {
+            "format": "offload-fuzz report",
+            "version": 1,
+            "settings": asdict(self.settings),
+            "counts": self.counts.as_json(),
+            "median_nodes": self.counts.median_nodes,
+            "seconds": round(self.seconds, 3),
+            "exit_code": self.exit_code,
+            "error": self.error,
+            "findings": [{"id": f.id, "count": f.count, "case": f.data} for f in self.findings],
+        }

@@ -1,0 +1,56 @@
+"""What a campaign is asked to do, as data that travels to workers as JSON."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from attrs import asdict, field, frozen
+
+from offload_fuzz.errors import UsageError
+
+#: Case runs per unit of work; a unit has its own Hypothesis engine, which bounds its memory.
+UNIT_CASES = 250
+DEFAULT_DEVICES = ("simulated:0", "simulated:1")
+
+
+def _at_least(least: int) -> Any:
+    def check(_: object, attribute: Any, value: int | float | None) -> None:
+        if value is not None and not value >= least:
+            option = "--" + attribute.name.replace("_", "-")
+            raise UsageError(f"{option} is {value} but should be at least {least} [run]")
+
+    return check
+
+
+@frozen
+class Settings:
+    """The options of `run`; times in seconds. `hang_after`: silence of a worker that counts as a hang."""
+
+    devices: tuple[str, ...] = field(default=DEFAULT_DEVICES, converter=tuple)
+    seed: int = field(default=0, validator=_at_least(0))
+    max_cases: int | None = field(default=None, validator=_at_least(1))
+    max_time: float | None = field(default=None, validator=_at_least(0))
+    workers: int = field(default=1, validator=_at_least(1))
+    plans: str = "default"
+    ops: tuple[str, ...] | None = field(default=None, converter=lambda v: None if v is None else tuple(v))
+    exclude_ops: tuple[str, ...] = field(default=(), converter=tuple)
+    dtypes: tuple[str, ...] | None = field(default=None, converter=lambda v: None if v is None else tuple(v))
+    max_nodes: int = field(default=16, validator=_at_least(1))
+    strategy: str | None = None
+    oracles: tuple[str, ...] | None = field(default=None, converter=lambda v: None if v is None else tuple(v))
+    contract: str | None = None
+    load: tuple[str, ...] = field(default=(), converter=tuple)
+    stop_after: int | None = field(default=None, validator=_at_least(1))
+    isolation: str = "process"
+    hang_after: float = field(default=20.0, validator=_at_least(1))
+    shrink_budget: int = field(default=300, validator=_at_least(1))
+
+    def to_json(self) -> str:
+        """One line of JSON."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Settings:
+        """The inverse of `to_json`."""
+        return cls(**json.loads(text))

@@ -1,0 +1,270 @@
+"""A unit of work: a fixed number of case runs drawn from one Hypothesis engine with its own seed.
+
+Failures are recorded, never raised inside the engine; every setting is pinned and nothing is inherited from the
+ambient profile. With the same settings a unit generates the same cases in any process.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import unittest
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from attrs import evolve, frozen
+from hypothesis import HealthCheck, Phase, Verbosity, given, seed, settings
+from hypothesis import strategies as st
+
+from offload_fuzz.adapters.pool import host, open_places
+from offload_fuzz.campaign.counts import Counts
+from offload_fuzz.campaign.extension import find_oracles, find_strategy, load
+from offload_fuzz.campaign.journal import GENERATING, RUNNING, SHRINKING
+from offload_fuzz.campaign.settings import Settings
+from offload_fuzz.case import Case
+from offload_fuzz.contract import contract_named
+from offload_fuzz.device import Place
+from offload_fuzz.errors import OffloadError, UsageError
+from offload_fuzz.finding.diagnose import Diagnosis, diagnose
+from offload_fuzz.finding.examine import Examiner
+from offload_fuzz.finding.shrink import shrink
+from offload_fuzz.finding.store import Finding, make_finding, with_expected
+from offload_fuzz.oracles import Verdict, judge
+from offload_fuzz.plan import Plan
+from offload_fuzz.strategies import cases, known_dtypes, known_ops, placements
+from offload_fuzz.strategies.choices import Choices
+from offload_fuzz.strategies.modes import plan_for
+from offload_fuzz.strategies.placements import coverage, parse_spec
+from offload_fuzz.trial import Planned, new_trial, run_plan
+from offload_fuzz.types import is_floating
+
+#: Plans that a large program gets; a small one gets what --plans says.
+LARGE_PLANS = 3
+LARGE_SIZE = 10_000
+#: Failing programs that one unit shrinks; further ones are counted.
+SHRINKS_PER_UNIT = 8
+MIN_NODES = 4
+ENGINE_BYTES = 16
+
+
+class UnitDone(unittest.SkipTest):
+    """Ends a unit: Hypothesis passes skips on at once."""
+
+
+@frozen(eq=False)
+class Workbench:
+    """What units need, opened once per process."""
+
+    settings: Settings
+    places: tuple[Place, ...]
+    strategy: st.SearchStrategy[Any]
+    examiner: Examiner
+
+
+def open_workbench(options: Settings) -> Workbench:
+    """Open devices, load extensions, find strategy and oracles; raises `UsageError` or `MissingDevice`."""
+    modules = load(options.load)
+    parse_spec(options.plans)
+    places = open_places(options.devices)
+    if options.contract is not None:
+        contract = contract_named(options.contract)
+        places = (
+            host(),
+            *(Place(p.device, evolve(p.features, contract=contract)) for p in places[1:]),
+        )
+    if options.strategy is None:
+        excluded = set(known_ops(options.exclude_ops))
+        ops = [o for o in known_ops(options.ops) if o not in excluded]
+        if not ops:
+            raise UsageError("--ops without --exclude-ops leaves no op; name at least one [run]")
+        least = min(MIN_NODES, options.max_nodes)
+        strategy: st.SearchStrategy[Any] = cases(places, options.max_nodes, least, ops, known_dtypes(options.dtypes))
+    else:
+        strategy = find_strategy(options.strategy, modules, places)
+    return Workbench(options, places, strategy, Examiner(places, find_oracles(options.oracles, modules)))
+
+
+def unit_seed(campaign_seed: int, unit: int) -> int:
+    """The seed of a unit's engine."""
+    return int.from_bytes(hashlib.sha256(f"{campaign_seed}/{unit}".encode()).digest()[:8], "big")
+
+
+def plans_of(case: Case, entropy: bytes, spec: str, places: tuple[Place, ...]) -> tuple[list[Plan], Counts]:
+    """The plans that a program gets: its own, then one per placement of `spec`; and what pairs they cover."""
+    program = case.program
+    found, allowed = placements(program, places, spec, Choices.expanded(entropy, 16 + 16 * len(program.nodes) ** 2))
+    if is_large(case):
+        found = found[: LARGE_PLANS - 1]
+    size = 16 + 32 * len(program.nodes)
+    plans = [case.plan]
+    for i, placement in enumerate(found):
+        plans.append(plan_for(program, placement, places, Choices.expanded(entropy + i.to_bytes(4, "big"), size)))
+    c = coverage(program, allowed, len(places), [case.plan.devices(program), *found])
+    return plans, Counts(
+        pairs_covered=c.covered, pairs_reachable=c.reachable, pairs_unreachable=c.unreachable
+    )
+
+
+def is_large(case: Case) -> bool:
+    """Whether any value has 10 thousand elements or more."""
+    return any(t.size >= LARGE_SIZE for t in case.program.types)
+
+
+def is_wild(case: Case) -> bool:
+    """Whether any input has NaN, an infinity, -0.0, a subnormal or a number near overflow."""
+    return any(_wild(x) for x in case.program.inputs)
+
+
+def _wild(x: Any) -> bool:
+    if x.dtype.kind in "fV":
+        w = x.astype(np.float64)
+        big = float(np.finfo(np.float32).max) / 4 if x.dtype.itemsize > 2 else 16384.0
+        odd = ~np.isfinite(w) | ((w == 0) & np.signbit(w)) | ((w != 0) & (np.abs(w) < 2.0**-14)) | (np.abs(w) > big)
+        return bool(odd.any())
+    if x.dtype.kind in "iu" and x.size:
+        return bool(int(x.max()) > np.iinfo(x.dtype).max // 4)
+    return False
+
+
+Emit = Callable[[str, dict[str, Any]], None]
+
+
+class Unit:
+    """Runs one unit. emit(kind, data) gets `program`, `failure` and `finding` records as they happen."""
+
+    def __init__(self, bench: Workbench, number: int, size: int, emit: Emit, journal: Any, skip: tuple[int, int]) -> None:
+        self.bench = bench
+        self.number = number
+        self.left = size
+        self.emit = emit
+        self.journal = journal
+        self.skip = skip
+        self.program = -1
+        self.shrinks = 0
+        self.error: Exception | None = None
+        self.wanted: tuple[int, int] | None = None
+        self.found: Case | None = None
+
+    def run(self) -> None:
+        """Generate and run; raises `UsageError` for a strategy that raises, and what `InternalError` came up."""
+        self.journal.write(GENERATING, self.number, 0)
+        test = given(self.bench.strategy, st.binary(min_size=ENGINE_BYTES, max_size=ENGINE_BYTES))(self._guarded)
+        test = seed(unit_seed(self.bench.settings.seed, self.number))(test)
+        test = settings(
+            max_examples=max(self.left, 1),
+            derandomize=False,
+            database=None,
+            verbosity=Verbosity.quiet,
+            phases=[Phase.generate],
+            stateful_step_count=50,
+            report_multiple_bugs=False,
+            suppress_health_check=list(HealthCheck),
+            deadline=None,
+            print_blob=False,
+            backend="hypothesis",
+        )(test)
+        try:
+            test()
+        except UnitDone:
+            pass
+        except OffloadError:
+            raise
+        except Exception as error:
+            name = self.bench.settings.strategy or "cases"
+            raise UsageError(f"strategy {name} raised {type(error).__name__}: {error} [--strategy]; mend it") from error
+        if self.error is not None:
+            raise self.error
+
+    def case_at(self, program: int, plan: int) -> Case | None:
+        """Generate, without running, the case at a place in the unit."""
+        self.wanted = (program, plan)
+        self.run()
+        return self.found
+
+    def _guarded(self, case: Any, entropy: bytes) -> None:
+        try:
+            self._one(case, entropy)
+        except UnitDone:
+            raise
+        except Exception as error:  # noqa: BLE001  # kept, and raised outside the engine
+            self.error = error
+            raise UnitDone from error
+
+    def _one(self, case: Any, entropy: bytes) -> None:
+        if not isinstance(case, Case):
+            raise UsageError(f"strategy gave {type(case).__name__} but should give a case, as CaseBuilder.returns does")
+        self.program += 1
+        plans, counts = plans_of(case, entropy, self.bench.settings.plans, self.bench.places)
+        plans = plans[: self.left]
+        self.left -= len(plans)
+        if self.wanted is not None:
+            if self.program == self.wanted[0]:
+                self.found = evolve(case, plan=plans[min(self.wanted[1], len(plans) - 1)], values=None)
+                raise UnitDone
+        elif self.program >= self.skip[0]:
+            start = self.skip[1] if self.program == self.skip[0] else 0
+            self._trial(case, plans, counts, start)
+        if self.left <= 0:
+            raise UnitDone
+
+    def _trial(self, case: Case, plans: list[Plan], counts: Counts, start: int) -> None:
+        bench, journal = self.bench, self.journal
+        trial = new_trial(case.program, bench.places, case.values)
+        prover = bench.examiner.prover
+        for i in range(start, len(plans)):
+            journal.write(RUNNING, self.number, self.program, i, i - start)
+            trial.planned.append(Planned(plans[i], run_plan(case.program, plans[i], bench.places, prover)))
+            counts.plan(plans[i])
+        journal.write(GENERATING, self.number, self.program, len(plans), len(plans) - start)
+        found, unknown = judge(trial, bench.examiner.oracles)
+        if start == 0:
+            counts.program(case.program)
+            counts.wild += is_wild(case)
+            counts.large += is_large(case)
+        counts.judged += (len(plans) - start) * len(case.program.outputs)
+        counts.unknown += unknown
+        counts.vacuous += sum(e is not None and e.is_vacuous for e in trial.expected)
+        for verdict in found:
+            if verdict.failed:
+                counts.failures += 1
+                self._failure(case, trial.planned, verdict, counts)
+            else:
+                raise UsageError(f"oracle {verdict.claim} raised {verdict.message} [--oracles]; mend it")
+        self.emit("program", {"program": self.program, "cases": len(plans) - start, "counts": counts.as_json()})
+
+    def _failure(self, case: Case, planned: list[Planned], verdict: Verdict, counts: Counts) -> None:
+        control = planned[verdict.control].plan if verdict.control is not None else None
+        failing = evolve(case, plan=planned[verdict.plan].plan, control=control, values=None)
+        origin = {
+            "seed": self.bench.settings.seed,
+            "unit": self.number,
+            "program": self.program,
+            "nodes": len(case.program.nodes),
+            "choices": len(failing.plan.choices),
+        }
+        if self.shrinks >= SHRINKS_PER_UNIT:
+            counts.unshrunk += 1
+            return
+        self.shrinks += 1
+        self.journal.write(SHRINKING, self.number, self.program, verdict.plan)
+        raw = make_finding(failing, verdict, Diagnosis((), verdict.value, 1, 1), 0, origin)
+        self.emit("failure", {"program": self.program, "id": raw.id, "text": raw.text()})
+        finding, executions = reduce_to_finding(failing, verdict, self.bench.examiner, self.bench.settings, origin, self._tick)
+        counts.executions += executions
+        self.emit("finding", {"program": self.program, "id": finding.id, "text": finding.text()})
+
+    def _tick(self) -> None:
+        self.journal.write(SHRINKING, self.number, self.program)
+
+
+def reduce_to_finding(
+    case: Case, verdict: Verdict, examiner: Examiner, options: Settings, origin: dict[str, Any], tick: Callable[[], None]
+) -> tuple[Finding, int]:
+    """Shrink, diagnose and name a failing case; also the number of executions that took."""
+    before = examiner.count[0]
+    reduction = shrink(case, verdict, examiner, options.shrink_budget, tick)
+    diagnosis = diagnose(reduction.case, reduction.verdict, examiner)
+    trial = new_trial(reduction.case.program, examiner.places)
+    small = with_expected(reduction.case, trial)
+    executions = examiner.count[0] - before
+    return make_finding(small, reduction.verdict, diagnosis, executions, origin), executions

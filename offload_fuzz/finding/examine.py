@@ -1,0 +1,67 @@
+"""Running one case and judging it: what shrinking, diagnosis, replay and `check` all do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from attrs import field, frozen
+
+from offload_fuzz.case import Case
+from offload_fuzz.device import Place
+from offload_fuzz.errors import InternalError, InvalidProgram
+from offload_fuzz.happens_before import Prover
+from offload_fuzz.lower import check_support
+from offload_fuzz.oracles import FAIL, UNKNOWN, Oracle, Verdict, default_oracles, judge
+from offload_fuzz.plan import Plan
+from offload_fuzz.program import Program
+from offload_fuzz.trial import Planned, Trial, new_trial, run_plan
+
+
+@frozen(eq=False)
+class Examiner:
+    """Runs cases on places (the host first) and lets oracles judge them; counts the plans that it ran."""
+
+    places: tuple[Place, ...]
+    oracles: Sequence[Oracle] = field(factory=default_oracles)
+    prover: Prover = field(factory=Prover)
+    count: list[int] = field(factory=lambda: [0])
+
+    def trial(self, program: Program, plans: Sequence[Plan], values: object = None) -> Trial:
+        """The program run under each plan."""
+        trial = new_trial(program, self.places, values)  # type: ignore[arg-type]  # known values or None
+        for plan in plans:
+            self.count[0] += 1
+            trial.planned.append(Planned(plan, run_plan(program, plan, self.places, self.prover)))
+        return trial
+
+    def verdicts(self, trial: Trial) -> list[Verdict]:
+        """What fails in a trial."""
+        return [v for v in judge(trial, self.oracles)[0] if v.outcome == FAIL]
+
+    def examine(self, case: Case) -> Verdict:
+        """The first failing verdict of a case, else a passing or unknown one.
+
+        Raises `InvalidProgram` for a plan that the devices' features do not cover.
+        """
+        plans = [case.plan] if case.control is None else [case.plan, case.control]
+        for plan in plans:
+            check_support(case.program, plan, self.places)
+        found, unknowns = judge(self.trial(case.program, plans), self.oracles)
+        for verdict in found:
+            if verdict.failed:
+                return verdict
+        if found:
+            return found[0]
+        return Verdict(UNKNOWN if unknowns else "pass", unknowns=unknowns)
+
+    def fails_like(self, case: Case, kind: str) -> Verdict | None:
+        """The verdict of `kind` on this case, None if it does not fail so, or is not well formed."""
+        plans = [case.plan] if case.control is None else [case.plan, case.control]
+        try:
+            trial = self.trial(case.program, plans)
+        except (InvalidProgram, InternalError):
+            return None
+        for verdict in self.verdicts(trial):
+            if verdict.kind == kind:
+                return verdict
+        return None

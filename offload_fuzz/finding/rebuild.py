@@ -1,0 +1,98 @@
+"""One function that changes a case structurally: nodes dropped, replaced or bypassed, types worked out anew."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from attrs import evolve, field, frozen
+
+from offload_fuzz.case import Case
+from offload_fuzz.plan import Key, Plan
+from offload_fuzz.program import Node, Program, frozen_input, make_node
+from offload_fuzz.types import Array, ArrayType, type_of
+
+
+@frozen(eq=False)
+class Change:
+    """constants: value -> data that takes its place. bypass: value -> the value used instead. outputs: the new ones.
+
+    nodes: value -> (op, operands, attributes) that takes its place, operands by the old numbers.
+    """
+
+    constants: Mapping[int, Array] = field(factory=dict)
+    bypass: Mapping[int, int] = field(factory=dict)
+    nodes: Mapping[int, tuple[str, tuple[int, ...], Mapping[str, Any]]] = field(factory=dict)
+    outputs: Sequence[int] | None = None
+
+
+def rebuild(case: Case, change: Change) -> Case:
+    """The changed case, without what its outputs do not need; raises `InvalidProgram` if it is not well typed."""
+    program = case.program
+
+    def target(v: int) -> int:
+        while v in change.bypass:
+            v = change.bypass[v]
+        return v
+
+    outputs = [target(v) for v in (program.outputs if change.outputs is None else change.outputs)]
+    needed: set[int] = set()
+    stack = list(outputs)
+    while stack:
+        v = stack.pop()
+        if v in needed:
+            continue
+        needed.add(v)
+        if v not in change.constants:
+            stack.extend(target(o) for o in _operands(program, v, change))
+    number: dict[int, int] = {}
+    inputs: list[Array] = []
+    for v in sorted(needed):
+        if v in change.constants or v < len(program.inputs):
+            number[v] = len(inputs)
+            inputs.append(change.constants[v] if v in change.constants else program.inputs[v])
+    types: list[ArrayType] = [type_of(x) for x in inputs]
+    nodes: list[Node] = []
+    for v in sorted(needed - number.keys()):
+        old = program.nodes[v - len(program.inputs)]
+        op, operands, attributes = change.nodes.get(v, (old.op, old.operands, old.attributes))
+        node = make_node(op, [number[target(o)] for o in operands], attributes, types)
+        number[v] = len(types)
+        nodes.append(node)
+        types.append(node.type)
+    new = Program(tuple(map(frozen_once, inputs)), tuple(nodes), tuple(number[v] for v in outputs))
+    plans = [
+        None if p is None else Plan(_remap(p.choices, program, new, number, change), p.seed)
+        for p in (case.plan, case.control)
+    ]
+    assert plans[0] is not None
+    return evolve(case, program=new, plan=plans[0], control=plans[1], expected=None, values=None)
+
+
+def frozen_once(array: Array) -> Array:
+    """`array` itself if it may be a program's input as it is, else a copy that may."""
+    return array if not array.flags.writeable and array.flags.c_contiguous else frozen_input(array)
+
+
+def _operands(program: Program, v: int, change: Change) -> Sequence[int]:
+    if v in change.nodes:
+        return change.nodes[v][1]
+    node = program.node_of(v)
+    return () if node is None else node.operands
+
+
+def _remap(
+    choices: Mapping[Key, Any], old: Program, new: Program, number: Mapping[int, int], change: Change
+) -> dict[Key, Any]:
+    out: dict[Key, Any] = {}
+    for (name, site), choice in choices.items():
+        if not site:
+            out[name, site] = choice
+        elif site[0] == old.returns:
+            if site[1] < len(new.outputs):
+                out[name, (new.returns, site[1])] = choice
+        elif site[0] in number and number[site[0]] >= len(new.inputs) and site[0] not in change.constants:
+            v = number[site[0]]
+            if len(site) == 1 or site[1] < len(new.nodes[v - len(new.inputs)].operands):
+                out[name, (v, *site[1:])] = choice
+    return out

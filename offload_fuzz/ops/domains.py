@@ -1,0 +1,76 @@
+"""What each attribute domain admits: the check of attributes that come from a file, a text or a user's hand.
+
+A type rule may then rely on the kinds of its attributes; it still judges their values against its operands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from offload_fuzz.errors import InvalidProgram
+from offload_fuzz.ops import base
+from offload_fuzz.types import DTYPES, MAX_NDIM
+
+
+def _int(value: Any) -> bool:
+    return type(value) is int  # a bool is no axis
+
+
+def _ints(value: Any) -> bool:
+    return type(value) is tuple and len(value) <= MAX_NDIM and all(map(_int, value))
+
+
+def _shape(_: Any, value: Any) -> bool:
+    return _ints(value) and all(n >= 0 for n in value)
+
+
+def _number(domain: Any, value: Any) -> bool:
+    return type(value) in (int, float) and domain.lo <= value <= domain.hi
+
+
+def _choice(domain: Any, value: Any) -> bool:
+    return any(type(value) is type(known) and value == known for known in domain.values)
+
+
+def _index(_: Any, value: Any) -> bool:
+    return type(value) is tuple and all(
+        type(part) is tuple and len(part) == 3 and all(n is None or _int(n) for n in part) for part in value
+    )
+
+
+#: domain -> (what it admits, how a message says it)
+ADMITS: dict[type, tuple[Callable[[Any, Any], bool], str]] = {
+    base.Axis: (lambda domain, v: _int(v) or (domain.optional and v is None), "an int"),
+    base.Axes: (lambda _, v: v is None or _ints(v), "None or a tuple of ints"),
+    base.Bool: (lambda _, v: type(v) is bool, "True or False"),
+    base.Range: (_number, "a number in {domain}"),
+    base.Choice: (_choice, "one of {domain}"),
+    base.DTypeName: (lambda _, v: type(v) is str and v in DTYPES, "the name of a dtype"),
+    base.SameSizeShape: (_shape, "a tuple of non-negative ints"),
+    base.BroadcastShape: (_shape, "a tuple of non-negative ints"),
+    base.Permutation: (lambda _, v: _ints(v), "a tuple of ints"),
+    base.UnitAxes: (lambda _, v: _ints(v), "a tuple of ints"),
+    base.NewAxis: (lambda _, v: _int(v), "an int"),
+    base.Index: (_index, "a tuple of (start, stop, step), each an int or None"),
+}
+
+
+def check_attributes(op: base.Op, attributes: Mapping[str, Any]) -> None:
+    """Raise `InvalidProgram` for an attribute whose value is not of its domain; names are `result_type`'s to check."""
+    for name, domain in op.attributes.items():
+        if name in attributes:
+            admits, should_be = ADMITS[type(domain)]
+            if not admits(domain, attributes[name]):
+                raise InvalidProgram(
+                    f"{op.name} has {name}={shown(attributes[name])} but should have {should_be.format(domain=domain)}"
+                )
+
+
+def shown(value: Any, width: int = 60) -> str:
+    """`value` as a message shows it: its repr, cut short."""
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # an int of more digits than Python prints
+        text = f"<{type(value).__name__}>"
+    return text if len(text) <= width else f"{text[: width - 3]}..."

@@ -1,0 +1,80 @@
+"""The NumPy meaning of a program, evaluated node by node together with what a contract allows for each value.
+
+There is one reference; generation, judging, shrinking and display all use it. NumPy's floating-point warnings are of no
+interest here: callers evaluate under `quiet()`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from attrs import frozen
+
+from offload_fuzz.contract import Contract
+from offload_fuzz.enclosure import Enclosure, exact
+from offload_fuzz.errors import OffloadError, UsageError
+from offload_fuzz.ops.base import OPS, Application, find_op
+from offload_fuzz.program import Node, Program
+from offload_fuzz.types import Array, ArrayType
+
+
+@frozen(eq=False, slots=True)
+class Known:
+    """A value as the reference sees it: its NumPy value, and what is allowed (None: unknown)."""
+
+    value: Array
+    enclosure: Enclosure | None
+
+
+def quiet() -> Any:
+    """A context in which NumPy does not warn of overflow, division by zero or NaN."""
+    return np.errstate(all="ignore")
+
+
+def known(array: Array) -> Known:
+    """A value known to the bit."""
+    return Known(array, exact(array))
+
+
+def evaluate(op: str, attributes: Mapping[str, Any], type: ArrayType, operands: Sequence[Known], c: Contract) -> Known:
+    """One op on known operands, under contract `c`; raises `UsageError` if a custom op's reference fails."""
+    row = OPS.get(op) or find_op(op)
+    values = [k.value for k in operands]
+    enclosures = [k.enclosure for k in operands]
+    certain = None not in enclosures
+    sets = enclosures if certain else [exact(v) for v in values]
+    try:
+        value, enclosure = row.enclose(Application(row, sets, values, attributes, type, c))  # type: ignore[arg-type]  # no None left
+    except OffloadError:
+        raise
+    except Exception as error:
+        if row.custom:
+            raise UsageError(f"the reference of {op} raised {type_name(error)}: {error} [op {op}]; mend it") from error
+        raise
+    if row.custom and (value.shape != type.shape or value.dtype != type.np):
+        raise UsageError(
+            f"the reference of {op} gave {value.dtype}{list(value.shape)} but its type rule says {type} [op {op}]"
+        )
+    if not certain or (row.defined is not None and not row.defined(*values, **attributes)):
+        return Known(value, None)
+    return Known(value, enclosure)
+
+
+def type_name(error: BaseException) -> str:
+    """The name of an exception's class."""
+    return type(error).__name__
+
+
+def evaluate_program(program: Program, contract: Contract) -> list[Known]:
+    """Every value of the program under one contract, inputs first."""
+    values = [known(x) for x in program.inputs]
+    for node in program.nodes:
+        values.append(evaluate_node(node, values, contract))
+    return values
+
+
+def evaluate_node(node: Node, values: Sequence[Known], contract: Contract) -> Known:
+    """One node, its operands taken from `values` by number."""
+    return evaluate(node.op, node.attributes, node.type, [values[o] for o in node.operands], contract)

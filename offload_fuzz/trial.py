@@ -1,0 +1,87 @@
+"""A trial: one program, what the contract allows for each of its values, and the runs of its plans."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from attrs import field, frozen
+
+from offload_fuzz import schedule as s
+from offload_fuzz.contract import Contract, union
+from offload_fuzz.device import Place
+from offload_fuzz.enclosure import Enclosure
+from offload_fuzz.errors import InternalError
+from offload_fuzz.execute import Run, execute
+from offload_fuzz.happens_before import Prover
+from offload_fuzz.lower import lower
+from offload_fuzz.plan import Plan
+from offload_fuzz.program import Program
+from offload_fuzz.reference import Known, evaluate_program, quiet
+
+
+@frozen(eq=False, slots=True)
+class Planned:
+    """A plan and the run that it gave."""
+
+    plan: Plan
+    run: Run
+
+
+@frozen(eq=False)
+class Trial:
+    """program on places (the host first) under `contract`; values: what the reference knows of every value.
+
+    expected: per output its enclosure, None where unknown; expected_bytes: of outputs that are singletons.
+    """
+
+    program: Program
+    places: tuple[Place, ...]
+    contract: Contract
+    values: tuple[Known, ...]
+    expected: tuple[Enclosure | None, ...]
+    planned: list[Planned] = field(factory=list)
+    expected_bytes: tuple[bytes | None, ...] = field(init=False)
+
+    @expected_bytes.default
+    def _bytes(self) -> tuple[bytes | None, ...]:
+        return tuple(e.lo.tobytes() if e is not None and e.is_singleton else None for e in self.expected)
+
+
+def contract_of_places(places: Sequence[Place]) -> Contract:
+    """The weakest promises over the places."""
+    return union(p.features.contract for p in places)
+
+
+def new_trial(
+    program: Program,
+    places: tuple[Place, ...],
+    values: tuple[Known, ...] | None = None,
+    expected: tuple[Enclosure | None, ...] | None = None,
+) -> Trial:
+    """A trial without runs; evaluates the reference unless `values` are known already.
+
+    expected: stored enclosures of the outputs, which then count instead of the reference's.
+    """
+    contract = contract_of_places(places)
+    if values is None:
+        with quiet():
+            values = tuple(evaluate_program(program, contract))
+    if expected is None:
+        expected = tuple(values[v].enclosure for v in program.outputs)
+    return Trial(program, places, contract, values, expected)
+
+
+def run_plan(
+    program: Program,
+    plan: Plan,
+    places: Sequence[Place],
+    prover: Prover,
+    before: Callable[[s.Command], None] | None = None,
+) -> Run:
+    """Lower, prove and execute one plan; raises `InternalError` for a schedule that the checker rejects."""
+    schedule = lower(program, plan, places)
+    violation = prover.check(schedule)
+    if violation is not None:
+        raise InternalError(f"the checker rejects a schedule that was lowered: {violation.message}")
+    with quiet():
+        return execute(schedule, program, places, plan.seed, plan.get("repeat"), before)

@@ -1,0 +1,52 @@
+"""PlacementInvariant: plans agree bitwise where the enclosure is a singleton."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from offload_fuzz.trial import Trial
+
+from .enclosed import element_text, first_index, same_type
+from .verdict import FAIL, PASS, UNKNOWN, Verdict
+
+CLAIM = "plans of one program agree bitwise where one result is allowed"
+
+
+class PlacementInvariant:
+    """Where a value has one allowed result, every plan gives the same bits."""
+
+    def judge(self, trial: Trial) -> Verdict:
+        unknowns = 0
+        for k, e in enumerate(trial.expected):
+            if e is None:
+                unknowns += 1
+                continue
+            if not e.is_singleton:
+                continue
+            first: tuple[int, bytes] | None = None
+            for i, planned in enumerate(trial.planned):
+                for results in planned.run.results:
+                    array = results[k]
+                    if not same_type(array, trial.program.types[trial.program.outputs[k]]):
+                        continue
+                    data = array.tobytes()
+                    if first is None:
+                        first = (i, data)
+                    elif data != first[1]:
+                        other = np.frombuffer(first[1], array.dtype).reshape(array.shape)
+                        return self._fail(trial, k, i, first[0], array, other)
+        return Verdict(UNKNOWN if unknowns else PASS, claim=CLAIM)
+
+    def _fail(self, trial: Trial, k: int, i: int, j: int, a: np.ndarray, b: np.ndarray) -> Verdict:  # type: ignore[type-arg]  # any dtype
+        width = f"u{a.dtype.itemsize}"
+        wrong = np.ascontiguousarray(a).view(width).reshape(a.shape) != np.ascontiguousarray(b).view(width).reshape(a.shape)
+        at = first_index(wrong)
+        v = trial.program.outputs[k]
+        got, expected = element_text(a[at]), element_text(b[at])
+        where = f"v{v}{list(at) if at else ''}"
+        if trial.expected_bytes[k] == a.tobytes():
+            i, j, got, expected = j, i, expected, got
+        return Verdict(
+            FAIL, "plans disagree", CLAIM, f"{where} is {got} under one plan but {expected} under another", i, v, "",
+            expected, got, control=j,
+        )  # fmt: skip  # one verdict

@@ -1,0 +1,112 @@
+"""WithinContract: every result lies in its enclosure; nodes that were read back are judged from their own operands."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from offload_fuzz.enclosure import Enclosure
+from offload_fuzz.ops.base import find_op
+from offload_fuzz.program import Program
+from offload_fuzz.reference import evaluate, known, quiet
+from offload_fuzz.text import format_element
+from offload_fuzz.trial import Planned, Trial
+from offload_fuzz.types import Array, ArrayType
+
+from .verdict import FAIL, PASS, UNKNOWN, Verdict
+
+CLAIM = "every result is one that the contract allows"
+
+
+class WithinContract:
+    """A plan may move an answer only within its enclosure."""
+
+    def judge(self, trial: Trial) -> Verdict:
+        unknowns = 0
+        for i, planned in enumerate(trial.planned):
+            if planned.run.probes:
+                verdict, skipped = self._local(trial, i, planned)
+                unknowns += skipped
+                if verdict is not None:
+                    return verdict
+            for results in planned.run.results:
+                for k, array in enumerate(results):
+                    e = trial.expected[k]
+                    if e is None:
+                        unknowns += 1
+                    elif not same_type(array, trial.program.types[trial.program.outputs[k]]):
+                        continue  # the metadata oracle speaks of it
+                    elif trial.expected_bytes[k] is not None:
+                        if array.tobytes() != trial.expected_bytes[k]:
+                            return self._fail(trial.program, i, trial.program.outputs[k], array, e)
+                    elif not e.contains(array).all():
+                        return self._fail(trial.program, i, trial.program.outputs[k], array, e)
+        return Verdict(UNKNOWN if unknowns else PASS, claim=CLAIM, unknowns=unknowns)
+
+    def _local(self, trial: Trial, i: int, planned: Planned) -> tuple[Verdict | None, int]:
+        """Judge each node from its actual operands: one rule wide at any depth."""
+        found = dict(enumerate(trial.program.inputs)) | planned.run.probes
+        skipped = 0
+        with quiet():
+            for v, node in trial.program.numbered():
+                if v not in found or any(o not in found for o in node.operands):
+                    continue
+                operands = [found[o] for o in node.operands]
+                if not all(same_type(found[o], trial.program.types[o]) for o in (v, *node.operands)):
+                    continue  # the metadata oracle speaks of it
+                e = evaluate(node.op, node.attributes, node.type, [known(a) for a in operands], trial.contract).enclosure
+                if e is None:
+                    skipped += 1
+                elif not e.contains(found[v]).all():
+                    return self._fail(trial.program, i, v, found[v], e, local=True), skipped
+        return None, skipped
+
+    def _fail(self, program: Program, plan: int, v: int, array: Array, e: Enclosure, local: bool = False) -> Verdict:
+        wrong = ~e.contains(array)
+        at = first_index(wrong)
+        node = program.node_of(v)
+        expected, got = allowed_text(e, at), element_text(array[at])
+        share = f"{int(wrong.sum())} of {wrong.size} elements"
+        rule = "" if node is None else f"{node.op} is {find_op(node.op).accuracy}"
+        where = f"v{v}{list(at) if at else ''}"
+        return Verdict(
+            FAIL, "wrong value", CLAIM, f"{where} is {got} but should be {expected} ({share} wrong)", plan, v, rule,
+            expected, got, local=local,
+        )  # fmt: skip  # one verdict
+
+
+def same_type(array: Any, type: ArrayType) -> bool:
+    """Whether what a device gave is a NumPy array of this dtype and shape."""
+    return isinstance(array, np.ndarray) and array.dtype == type.np and array.shape == type.shape
+
+
+def first_index(wrong: Array) -> tuple[int, ...]:
+    """The index of the first True."""
+    return tuple(int(i) for i in np.argwhere(wrong)[0]) if wrong.ndim else ()
+
+
+def element_text(x: np.generic) -> str:
+    """One element, with its bits where it is a float."""
+    x = np.asarray(x)[()]
+    if x.dtype.kind not in "fV":
+        return str(x)
+    bits = int(np.asarray(x).reshape(1).view(f"u{x.dtype.itemsize}")[0])
+    return f"{float(x):.9g} (0x{bits:0{2 * x.dtype.itemsize}x}, {format_element(x)})"
+
+
+def allowed_text(e: Enclosure, at: tuple[int, ...]) -> str:
+    """What is allowed at one index."""
+    parts = []
+    for lo, hi in ((e.lo, e.hi), (e.lo2, e.hi2)):
+        if lo is None or hi is None:
+            continue
+        low, high = lo[at], hi[at]
+        if np.asarray(low).tobytes() == np.asarray(high).tobytes():
+            parts.append(element_text(low))
+        elif e.lo is not lo or bool(low <= high):
+            parts.append(f"in [{element_text(low)}, {element_text(high)}]")
+    for flag, name in ((e.nan, "NaN"), (e.ninf, "-inf"), (e.pinf, "inf")):
+        if flag is not None and bool(flag[at]):
+            parts.append(name)
+    return " or ".join(parts) or "nothing"

@@ -1,0 +1,156 @@
+"""What to try: Hypothesis strategies for programs, plans and cases. The campaign draws from these same strategies.
+
+    cases(devices)      a program with a plan: every node drawn together with its placement and modes
+    programs()          a program alone
+    plans(program)      a plan for a program
+    inputs()            input data
+    steps(ops, devices) an op with its placement and modes, for `CaseBuilder.apply`
+"""
+
+if __name__ != "offload_fuzz.strategies":
+    raise ImportError("import it as offload_fuzz.strategies")
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+from hypothesis import strategies as st
+
+from offload_fuzz.adapters.pool import open_places
+from offload_fuzz.case import Case
+from offload_fuzz.errors import UsageError, one_of
+from offload_fuzz.ops.base import OPS, find_op
+from offload_fuzz.plan import Plan
+from offload_fuzz.program import Program
+from offload_fuzz.reference import quiet
+from offload_fuzz.types import DTYPES, Array, ArrayType
+
+from .arrays import draw_data, draw_dtype, draw_shape
+from .builder import ALL_DTYPES, HEADER_BYTES, STEP_BYTES, CaseBuilder, Step
+from .choices import Choices
+from .modes import plan_for
+from .placements import placements as placements
+
+WILD_PERCENT, LARGE_PERMILLE = 20, 14
+LARGE_NODES = 4
+
+
+def _bytes(n: int) -> st.SearchStrategy[bytes]:
+    return st.binary(min_size=n, max_size=n)
+
+
+@lru_cache(maxsize=64)
+def _op_table(ops: tuple[str, ...], dtypes: tuple[str, ...]) -> tuple[str, ...]:
+    """The ops that can be drawn for these dtypes, the simplest first."""
+    found = tuple(o for o in ops if any(d in OPS[o].dtypes for d in dtypes))
+    if not found:
+        raise UsageError(f"no op of {', '.join(ops)} takes any of the dtypes {', '.join(dtypes)}; widen either list")
+    return tuple(sorted(found, key=lambda o: (len(OPS[o].operands), len(OPS[o].attributes), list(OPS).index(o))))
+
+
+def known_ops(ops: Sequence[str] | None) -> tuple[str, ...]:
+    """The names as a tuple, all registered ops for None; raises `UsageError` for one that is unknown."""
+    return tuple(OPS) if ops is None else tuple(find_op(o, "ops").name for o in ops)
+
+
+def known_dtypes(dtypes: Sequence[str] | None) -> tuple[str, ...]:
+    """The names as a tuple, all dtypes for None; raises `UsageError` for one that is unknown."""
+    if dtypes is None:
+        return ALL_DTYPES
+    for d in dtypes:
+        if d not in DTYPES:
+            raise one_of("dtype", d, DTYPES, "dtypes")
+    return tuple(dtypes)
+
+
+def _case(header: bytes, steps: Sequence[bytes], devices: Any, ops: tuple[str, ...], dtypes: tuple[str, ...]) -> Case:
+    builder = CaseBuilder(devices, dtypes)
+    flavour = Choices(header[:4])
+    builder.header = Choices(header[4:])
+    builder.wild = flavour.chance(WILD_PERCENT)
+    builder.large = flavour.below(1000) >= 1000 - LARGE_PERMILLE
+    with quiet():
+        for data in steps[:LARGE_NODES] if builder.large else steps:
+            builder._step(Step(Choices(data).pick(ops), data), (), {})
+        if not builder.types:
+            builder.input(draw_data(Choices(header), ArrayType(dtypes[0], ()), False))
+    return builder.returns()
+
+
+def cases(
+    devices: Sequence[Any] = ("simulated:0", "simulated:1"),
+    max_nodes: int = 16,
+    min_nodes: int = 1,
+    ops: Sequence[str] | None = None,
+    dtypes: Sequence[str] | None = None,
+) -> st.SearchStrategy[Case]:
+    """Cases of at most `max_nodes` nodes: each list element is a node with its placement and modes.
+
+    devices: specs or devices that fill the roles d0, d1, ...; ops, dtypes: names to draw from (default: all).
+    Raises `UsageError` for unknown names or devices.
+    """
+    if not 1 <= min_nodes <= max_nodes:
+        raise UsageError(f"min_nodes is {min_nodes} and max_nodes {max_nodes} but 1 <= min_nodes <= max_nodes [cases]")
+    names = known_dtypes(dtypes)
+    table = _op_table(known_ops(ops), names)
+    places = open_places(tuple(devices))
+    return st.builds(
+        lambda header, steps: _case(header, steps, places, table, names),
+        _bytes(HEADER_BYTES),
+        st.lists(_bytes(STEP_BYTES), min_size=min_nodes, max_size=max_nodes),
+    )
+
+
+def programs(
+    max_nodes: int = 16, min_nodes: int = 1, ops: Sequence[str] | None = None, dtypes: Sequence[str] | None = None
+) -> st.SearchStrategy[Program]:
+    """Programs of at most `max_nodes` nodes, without a plan."""
+    return cases((), max_nodes, min_nodes, ops, dtypes).map(lambda case: case.program)
+
+
+def plans(program: Program, devices: Sequence[Any] = ("simulated:0", "simulated:1")) -> st.SearchStrategy[Plan]:
+    """Plans for `program` on these devices; the plain plan is the simplest."""
+    places = open_places(tuple(devices))
+
+    def plan(data: bytes) -> Plan:
+        choices = Choices(data) if not any(data) else Choices.expanded(data, 64 + 32 * len(program.nodes))
+        (placement,), _ = placements(program, places, "random:1", choices)
+        return plan_for(program, placement, places, choices)
+
+    return _bytes(16).map(plan)
+
+
+def inputs(
+    dtypes: Sequence[str] | None = None, shapes: Sequence[tuple[int, ...]] | None = None, wild: bool = False
+) -> st.SearchStrategy[Array]:
+    """Input data: small dyadic numbers, or with `wild` also NaN, infinities, -0.0, subnormals and full-range bits."""
+    names = known_dtypes(dtypes)
+
+    def data(drawn: bytes) -> Array:
+        choices = Choices(drawn)
+        dtype = draw_dtype(choices, names)
+        shape = choices.pick(tuple(shapes)) if shapes else draw_shape(choices)
+        return draw_data(choices, ArrayType(dtype, shape), wild)
+
+    return _bytes(32).map(data)
+
+
+def steps(ops: Sequence[str] | None = None, devices: Sequence[Any] = ()) -> st.SearchStrategy[Step]:
+    """Steps: one of `ops` together with its placement on the host or one of `devices`, and its modes."""
+    table = known_ops(ops)
+    open_places(tuple(devices))
+    return _bytes(STEP_BYTES).map(lambda data: Step(Choices(data).pick(table), data))
+
+
+__all__ = [
+    "CaseBuilder",
+    "Step",
+    "cases",
+    "inputs",
+    "known_dtypes",
+    "known_ops",
+    "placements",
+    "plans",
+    "programs",
+    "steps",
+]

@@ -1,0 +1,122 @@
+"""Attributes drawn from their domains, for a given first operand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from offload_fuzz.ops import base
+from offload_fuzz.ops.base import Op
+from offload_fuzz.types import ArrayType
+
+from .arrays import draw_dtype
+from .choices import Choices
+
+
+def min_ndim(op: Op) -> int:
+    """The rank that the first operand must have at least, from the op's relations and domains."""
+    if any(o.relation == "contracts" for o in op.operands):
+        return 2
+    return int(any(isinstance(d, (base.UnitAxes, base.Index)) or d == base.Axis() for d in op.attributes.values()))
+
+
+def draw_attributes(op: Op, x: ArrayType, choices: Choices, dtypes: tuple[str, ...]) -> dict[str, Any]:
+    """One value per attribute of `op`, lawful for a first operand of type `x`."""
+    return {name: DRAW[type(domain)](domain, x, choices, dtypes) for name, domain in op.attributes.items()}
+
+
+def _axis(domain: Any, x: ArrayType, choices: Choices, _: Any) -> int | None:
+    if domain.optional and choices.chance(50):
+        return None
+    axis = choices.below(x.ndim)
+    return axis - x.ndim if choices.chance(15) else axis
+
+
+def _some_axes(candidates: list[int], choices: Choices) -> tuple[int, ...]:
+    first = choices.pick(candidates)
+    second = choices.pick(candidates)
+    return (first,) if first == second or choices.chance(60) else (first, second)
+
+
+def _axes(_: Any, x: ArrayType, choices: Choices, __: Any) -> tuple[int, ...] | None:
+    if not x.ndim or choices.chance(25):
+        return None
+    return _some_axes(list(range(x.ndim)), choices)
+
+
+def _unit_axes(_: Any, x: ArrayType, choices: Choices, __: Any) -> tuple[int, ...]:
+    units = [i for i, n in enumerate(x.shape) if n == 1]
+    return _some_axes(units, choices) if units else ()
+
+
+def _range(domain: Any, _: ArrayType, choices: Choices, __: Any) -> float:
+    if isinstance(domain.lo, int) and isinstance(domain.hi, int):
+        return domain.lo + choices.below(domain.hi - domain.lo + 1)
+    return float(domain.lo + (domain.hi - domain.lo) * choices.below(17) / 16)
+
+
+def _same_size_shape(_: Any, x: ArrayType, choices: Choices, __: Any) -> tuple[int, ...]:
+    if not x.size:
+        return choices.pick(((0,), (0, 2), (3, 0)))
+    kind = choices.below(4)
+    if kind == 0 or not x.ndim:
+        return (x.size,) if kind != 3 else (1, x.size)
+    if kind == 1:
+        return tuple(reversed(x.shape))
+    if kind == 2:
+        divisors = [d for d in (2, 3, 4, 5, 7, 8, 16) if x.size % d == 0]
+        d = choices.pick(divisors) if divisors else 1
+        return (d, x.size // d)
+    return (*x.shape, 1)
+
+
+def _broadcast_shape(_: Any, x: ArrayType, choices: Choices, __: Any) -> tuple[int, ...]:
+    wide = tuple(choices.pick((2, 3, 1, 5)) if n == 1 else n for n in x.shape)
+    return (choices.pick((2, 3, 1)), *wide) if x.ndim < 5 and choices.chance(60) else wide
+
+
+def _permutation(_: Any, x: ArrayType, choices: Choices, __: Any) -> tuple[int, ...]:
+    left = list(range(x.ndim))[::-1]
+    return tuple(left.pop(choices.below(len(left))) for _ in range(x.ndim))
+
+
+def _new_axis(_: Any, x: ArrayType, choices: Choices, __: Any) -> int:
+    return choices.below(x.ndim + 1)
+
+
+def _index(_: Any, x: ArrayType, choices: Choices, __: Any) -> tuple[tuple[int | None, int | None, int | None], ...]:
+    parts: list[tuple[int | None, int | None, int | None]] = []
+    for n in x.shape:
+        kind = choices.below(6)
+        if kind == 0 or n < 2:
+            parts.append((None, None, None))
+        elif kind == 1:
+            parts.append((None, None, -1))
+        elif kind == 2:
+            parts.append((choices.below(n), None, choices.pick((1, 2, 3))))
+        elif kind == 3:
+            parts.append((None, 1 + choices.below(n), choices.pick((1, 2))))
+        elif kind == 4:
+            parts.append((-1 - choices.below(n), None, -choices.pick((1, 2))))
+        else:
+            start = choices.below(n)
+            parts.append((start, start + 1 + choices.below(n - start), 1))
+    return tuple(parts)
+
+
+DRAW: dict[type, Callable[[Any, ArrayType, Choices, tuple[str, ...]], Any]] = {
+    base.Axis: _axis,
+    base.Axes: _axes,
+    base.Bool: lambda _, __, choices, ___: choices.chance(40),
+    base.Range: _range,
+    base.Choice: lambda domain, _, choices, __: choices.pick(domain.values),
+    base.DTypeName: lambda _, __, choices, dtypes: draw_dtype(choices, dtypes),
+    base.SameSizeShape: _same_size_shape,
+    base.BroadcastShape: _broadcast_shape,
+    base.Permutation: _permutation,
+    base.UnitAxes: _unit_axes,
+    base.NewAxis: _new_axis,
+    base.Index: _index,
+}
+
+__all__ = ["draw_attributes", "min_ndim"]

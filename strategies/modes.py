@@ -1,0 +1,104 @@
+"""How values cross: the choices of a plan beyond placement, drawn node by node for a given placement."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from offload_fuzz.device import Place
+from offload_fuzz.plan import FREEDOMS, Key, Plan
+from offload_fuzz.program import Program
+
+from .choices import Choices
+
+LAYOUTS = FREEDOMS["layout"].choices
+#: Bytes of decisions that one node's modes take at most (three operands).
+MODE_BYTES = 24
+
+
+def node_modes(
+    out: dict[Key, Any],
+    v: int,
+    op: str,
+    places: Sequence[Place],
+    role: int,
+    homes: Sequence[int],
+    choices: Choices,
+) -> None:
+    """Add the choices of node `v` on `role`, whose operands were made on `homes`, to `out`."""
+    features = places[role].features
+    if role:
+        out["device", (v,)] = role
+        if features.streams > 1 and choices.chance(30):
+            out["stream", (v,)] = 1 + choices.below(min(features.streams, 4) - 1)
+    if op in features.in_place and choices.chance(40):
+        out["reuse", (v,)] = True
+    for k, home in enumerate(homes):
+        crossing(out, (v, k), places, home, role, choices)
+
+
+def crossing(
+    out: dict[Key, Any], site: tuple[int, int], places: Sequence[Place], home: int, role: int, choices: Choices
+) -> None:
+    """Add the choices of one operand that goes from role `home` to `role`."""
+    via_host = home == 0 or role == 0 or not _peers(places, home, role)
+    if home != role:
+        mover = places[role or home].features
+        if "async" in mover.transfers and choices.chance(40):
+            out["transfer", site] = "async"
+        if role and via_host and choices.chance(18) and mover.source_free:
+            out["overwrite", site] = True
+    elif role:
+        return
+    if not via_host or not choices.chance(30 if home != role else 12):
+        return
+    kind = choices.below(8)
+    if kind < 5:
+        out["layout", site] = LAYOUTS[1 + choices.below(len(LAYOUTS) - 1)]
+    if kind >= 4:
+        out["alignment" if kind % 2 else "readonly", site] = FREEDOMS["alignment" if kind % 2 else "readonly"].choices[1]
+
+
+def _peers(places: Sequence[Place], p: int, q: int) -> bool:
+    mine = places[p].features.peers
+    return mine is not None and mine == places[q].features.peers
+
+
+def schedule_modes(out: dict[Key, Any], program_returns: int, outputs: int, choices: Choices) -> int:
+    """Add the choices of the whole schedule and of the return; gives the plan's seed."""
+    if choices.chance(60):
+        out["sync", ()] = "minimal"
+    if choices.chance(25):
+        out["order", ()] = 1 + choices.below(3)
+    if choices.chance(8):
+        out["repeat", ()] = 2
+    if choices.chance(12):
+        out["readback", ()] = True
+    for k in range(outputs):
+        if choices.chance(25):
+            out["transfer", (program_returns, k)] = "async"
+    return choices.below(65536)
+
+
+def plan_for(program: Program, placement: Sequence[int], places: Sequence[Place], choices: Choices) -> Plan:
+    """A plan with this placement (role of each node) and drawn modes."""
+    out: dict[Key, Any] = {}
+    first = len(program.inputs)
+    for at, (node, role) in enumerate(zip(program.nodes, placement, strict=True)):
+        homes = [0 if o < first else placement[o - first] for o in node.operands]
+        node_modes(out, first + at, node.op, places, role, homes, choices)
+    seed = schedule_modes(out, program.returns, len(program.outputs), choices)
+    return Plan(prune(out, program, placement, places), seed)
+
+
+def prune(
+    out: Mapping[Key, Any], program: Program, placement: Sequence[int], places: Sequence[Place]
+) -> dict[Key, Any]:
+    """`out` without the return's crossings of values that are on the host, or whose device has no async transfers."""
+    first = len(program.inputs)
+    kept = dict(out)
+    for k, v in enumerate(program.outputs):
+        role = 0 if v < first else placement[v - first]
+        if not role or "async" not in places[role].features.transfers:
+            kept.pop(("transfer", (program.returns, k)), None)
+    return kept

@@ -1,0 +1,138 @@
+"""Operands of an op: values near by that suit it, or fresh inputs made to suit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from offload_fuzz.ops.base import Op, UnitAxes, indexed_shape
+from offload_fuzz.program import frozen_input
+from offload_fuzz.types import Array, ArrayType
+
+from .arrays import draw_data, draw_shape, make_data
+from .choices import Choices
+
+
+def broadcasts(a: tuple[int, ...], b: tuple[int, ...]) -> bool:
+    """Whether two shapes broadcast."""
+    return a == b or all(m == n or m == 1 or n == 1 for m, n in zip(reversed(a), reversed(b), strict=False))
+
+
+# ------------------------------------------------------------------ what a further operand must be, beside the anchor
+def _beside(anchor: ArrayType, t: ArrayType, _: dict[str, Any]) -> bool:
+    return broadcasts(anchor.shape, t.shape)
+
+
+def _contracts(anchor: ArrayType, t: ArrayType, _: dict[str, Any]) -> bool:
+    return t.ndim >= 2 and t.shape[-2] == anchor.shape[-1] and broadcasts(anchor.shape[:-2], t.shape[:-2])
+
+
+def _joins(anchor: ArrayType, t: ArrayType, attributes: dict[str, Any]) -> bool:
+    if t.ndim != anchor.ndim:
+        return False
+    at = attributes["axis"] % anchor.ndim
+    return all(m == n or i == at for i, (m, n) in enumerate(zip(anchor.shape, t.shape, strict=True)))
+
+
+def _region(anchor: ArrayType, t: ArrayType, attributes: dict[str, Any]) -> bool:
+    return t.shape == indexed_shape(anchor.shape, attributes["index"])
+
+
+def _never(anchor: ArrayType, t: ArrayType, attributes: dict[str, Any]) -> bool:
+    return False
+
+
+def _fresh_beside(anchor: ArrayType, _: dict[str, Any], choices: Choices) -> tuple[int, ...]:
+    kind = choices.below(6)
+    if kind < 4 or not anchor.ndim:
+        return anchor.shape
+    if kind == 4:
+        return anchor.shape[1:]
+    axis = choices.below(anchor.ndim)
+    return tuple(1 if i == axis else n for i, n in enumerate(anchor.shape))
+
+
+def _fresh_contracts(anchor: ArrayType, _: dict[str, Any], choices: Choices) -> tuple[int, ...]:
+    return (anchor.shape[-1], choices.pick((2, 3, 1, 4, 8, 17)))
+
+
+def _fresh_joins(anchor: ArrayType, attributes: dict[str, Any], choices: Choices) -> tuple[int, ...]:
+    at = attributes["axis"] % anchor.ndim
+    return tuple(choices.pick((1, 2, 3)) if i == at else n for i, n in enumerate(anchor.shape))
+
+
+def _fresh_region(anchor: ArrayType, attributes: dict[str, Any], _: Choices) -> tuple[int, ...]:
+    return indexed_shape(anchor.shape, attributes["index"])
+
+
+def _fresh_indices(_: ArrayType, __: dict[str, Any], choices: Choices) -> tuple[int, ...]:
+    return (choices.pick((2, 3, 1, 5, 8)),)
+
+
+#: relation -> whether a value's type will do, and the shape of a fresh input that will.
+RELATIONS: dict[
+    str,
+    tuple[
+        Callable[[ArrayType, ArrayType, dict[str, Any]], bool],
+        Callable[[ArrayType, dict[str, Any], Choices], tuple[int, ...]],
+    ],
+] = {
+    "any": (_beside, _fresh_beside),
+    "broadcast": (_beside, _fresh_beside),
+    "contracts": (_contracts, _fresh_contracts),
+    "joins": (_joins, _fresh_joins),
+    "region": (_region, _fresh_region),
+    "indices": (_never, _fresh_indices),
+}
+
+
+def anchor_position(op: Op) -> int:
+    """The operand that the others are drawn beside: the first whose dtype is free."""
+    return next((i for i, o in enumerate(op.operands) if o.dtype == "same"), 0)
+
+
+def needs_unit_axis(op: Op) -> bool:
+    """Whether the first operand needs an axis of length 1."""
+    return any(isinstance(d, UnitAxes) for d in op.attributes.values())
+
+
+def near(candidates: Sequence[int], choices: Choices) -> int:
+    """One of `candidates` (oldest first), by distance back from the newest, near ones more often."""
+    n = len(candidates)
+    return candidates[n - 1 - min(choices.below(n), choices.below(n))]
+
+
+def fresh_anchor(op: Op, ndim: int, like: Sequence[ArrayType], choices: Choices) -> tuple[int, ...]:
+    """The shape of a fresh first operand of rank `ndim` at least, often that of a value there is."""
+    if like and choices.chance(50):
+        shape = near_shape(like, choices)
+    else:
+        shape = draw_shape(choices)
+    if any(o.relation == "contracts" for o in op.operands) and len(shape) > 3:
+        shape = shape[-3:]
+    while len(shape) < ndim:
+        shape = (choices.pick((2, 3, 1)), *shape)
+    if needs_unit_axis(op) and 1 not in shape:
+        at = choices.below(len(shape) + 1)
+        shape = (*shape[:at], 1, *shape[at:])
+    return shape
+
+
+def near_shape(like: Sequence[ArrayType], choices: Choices) -> tuple[int, ...]:
+    """The shape of a value, near ones more often."""
+    n = len(like)
+    return like[n - 1 - min(choices.below(n), choices.below(n))].shape
+
+
+def fresh_data(
+    op: Op, k: int, type: ArrayType, anchor: ArrayType | None, attributes: dict[str, Any], choices: Choices, flavour: str
+) -> Array:
+    """Data for operand `k`: indices in range; else `flavour`: "dyadic", "wild", or "tame" (1, 2, 3, ...)."""
+    if op.operands[k].relation == "indices" and anchor is not None:
+        n = anchor.shape[attributes["axis"]]
+        return frozen_input(np.array([choices.below(max(n, 1)) for _ in range(type.size)], type.np))
+    if flavour == "tame":
+        return make_data(type, "counting", 0)
+    return draw_data(choices, type, flavour == "wild")

@@ -1,0 +1,230 @@
+"""The truth about small schedules, by brute force: every lawful interleaving, run on labelled bytes.
+
+Shares nothing with the checker but the nouns. A schedule is safe iff, whatever the order, each command observes the
+same labels on the bytes that it touches (a write observes what it overwrites), no read observes a byte that is
+unwritten, released or overwritten for spite, no write takes a released byte unless for a new buffer, and the host
+gets to its end. The label of a byte is the command that wrote it last.
+
+A state is how far the host and each queue are. As long as all observations agree, each byte's writes come in one
+order, so the labels are a function of that state, and a state seen once need not be entered again.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+from attrs import define, field, frozen
+
+from offload_fuzz.schedule import (
+    HOST,
+    Arrange,
+    Copy,
+    Download,
+    Launch,
+    Overwrite,
+    Record,
+    Release,
+    Schedule,
+    Synchronize,
+    SynchronizeEvent,
+    Upload,
+    Wait,
+)
+
+Cell: TypeAlias = tuple[int, int]  # storage, byte
+Label: TypeAlias = tuple[str, int]  # "written", "released" or "overwritten", by which command (-1: an input)
+Memory: TypeAlias = dict[Cell, Label]
+
+
+class Unsafe(Exception):
+    """Why the schedule is not safe."""
+
+
+@frozen
+class Effect:
+    """What happens to memory at one moment: cells are read, then cells of one buffer are labelled."""
+
+    name: tuple[int, str]
+    reads: tuple[Cell, ...] = ()
+    writes: tuple[Cell, ...] = ()
+    label: str = "written"
+    touched: tuple[int, ...] = ()  # buffers; the last is the one written, if any
+    keeps: bool = False  # the reader may come back for `reads` at any time
+
+
+@define
+class Step:
+    """A command: what the host does when it issues it, and what is left to do on a queue, if any."""
+
+    command: Any
+    at_issue: Effect | None = None
+    queue: tuple[int, int] | None = None
+    later: Effect | None = None
+    position: int = 0  # on its queue
+    blocking: bool = False
+    before: dict[tuple[int, int], int] = field(factory=dict)  # how many steps each queue was given before
+
+
+def _cells(schedule: Schedule, *numbers: int) -> tuple[Cell, ...]:
+    """The bytes of these buffers, each once."""
+    found: dict[Cell, None] = {}
+    for number in numbers:
+        buffer = schedule.buffers[number]
+        found.update(dict.fromkeys((buffer.storage, byte) for byte in range(buffer.start, buffer.stop)))
+    return tuple(found)
+
+
+def _effect(schedule: Schedule, index: int) -> Effect | None:
+    """All that a command does to memory, as if at one moment."""
+    match schedule.commands[index]:
+        case Arrange(source=source, target=target) | Download(source=source, target=target):
+            sources: tuple[int, ...] = (source,)
+        case Upload(source=source, target=target) | Copy(source=source, target=target):
+            sources = (source,)
+        case Launch(operands=sources, view=True):
+            return Effect((index, "run"), _cells(schedule, *sources), (), "written", sources)
+        case Launch(operands=sources, target=target):
+            pass
+        case Release(buffer=target):
+            return Effect((index, "run"), (), _cells(schedule, target), "released", (target,))
+        case Overwrite(buffer=target):
+            return Effect((index, "run"), (), _cells(schedule, target), "overwritten", (target,))
+        case _:
+            return None
+    reads, writes = _cells(schedule, *sources), _cells(schedule, target)
+    return Effect((index, "run"), reads, writes, "written", (*sources, target))
+
+
+def _step(schedule: Schedule, index: int) -> Step:
+    """When the command's effect takes place: at issue, later, or (an upload whose source is free at return) both."""
+    command, effect = schedule.commands[index], _effect(schedule, index)
+    if isinstance(command, Arrange | Overwrite | SynchronizeEvent | Synchronize) or command.place == HOST:
+        return Step(command, at_issue=effect)
+    queue, blocking = (command.place, command.stream), bool(getattr(command, "blocking", False))
+    if isinstance(command, Upload) and effect is not None:
+        if command.source_free == "return":
+            early = Effect((index, "issue"), effect.reads, touched=(command.source,))
+            late = Effect((index, "run"), writes=effect.writes, touched=(command.target,))
+            return Step(command, early, queue, late, blocking=blocking)
+        if command.source_free == "never":
+            effect = Effect(effect.name, effect.reads, effect.writes, touched=effect.touched, keeps=True)
+    return Step(command, None, queue, effect, blocking=blocking)
+
+
+class Explorer:
+    """Walks all interleavings of one schedule; `explore` raises `Unsafe`."""
+
+    def __init__(self, schedule: Schedule) -> None:
+        self.steps = [_step(schedule, index) for index in range(len(schedule.commands))]
+        last = (*schedule.results, *(buffer for _, buffer in schedule.probes))
+        self.steps.append(Step(None, Effect((len(self.steps), "run"), _cells(schedule, *last), touched=last)))
+        self.queues: dict[tuple[int, int], list[Step]] = {}
+        for step in self.steps:
+            step.before = {queue: len(steps) for queue, steps in self.queues.items()}
+            if step.queue is not None:
+                step.position = step.before.get(step.queue, 0)
+                self.queues.setdefault(step.queue, []).append(step)
+        self.names = list(self.queues)
+        self.records = self._records()
+        self.inputs = schedule.inputs
+        self.memory: Memory = dict.fromkeys(_cells(schedule, *schedule.inputs), ("written", -1))
+        self.observed: dict[tuple[int, str], tuple[Label | None, ...]] = {}
+        self.seen: set[tuple[int, tuple[int, ...]]] = set()
+
+    def _records(self) -> dict[int, tuple[int, Step]]:
+        """Each event's record; a wait for one that is not issued before, or a second record, is unsafe at once."""
+        records: dict[int, tuple[int, Step]] = {}
+        for index, step in enumerate(self.steps):
+            match step.command:
+                case Record(event=event):
+                    if event in records:
+                        raise Unsafe(f"event {event} recorded twice")
+                    records[event] = (index, step)
+                case Wait(event=event) | SynchronizeEvent(event=event):
+                    if event not in records:
+                        raise Unsafe(f"event {event} not recorded")
+        return records
+
+    def explore(self) -> None:
+        """Depth first over all orders of what the host and the queues may do next."""
+        start = (0, (0,) * len(self.names))
+        todo: list[tuple[int, tuple[int, ...], Memory, frozenset[int], frozenset[Cell]]]
+        todo = [(*start, self.memory, frozenset(self.inputs), frozenset())]
+        while todo:
+            host, done, memory, touched, kept = todo.pop()
+            if (host, done) in self.seen:
+                continue
+            self.seen.add((host, done))
+            moves = self._moves(host, done)
+            if not moves and (host < len(self.steps) or any(host_done < len(q) for host_done, q in self._left(done))):
+                raise Unsafe("deadlock")
+            for next_host, next_done, effect in moves:
+                if effect is None:
+                    todo.append((next_host, next_done, memory, touched, kept))
+                else:
+                    after = self._run(effect, memory, touched, kept)
+                    held = kept.union(effect.reads) if effect.keeps else kept
+                    todo.append((next_host, next_done, after, touched.union(effect.touched), held))
+
+    def _left(self, done: tuple[int, ...]) -> list[tuple[int, list[Step]]]:
+        return [(count, self.queues[name]) for count, name in zip(done, self.names, strict=True)]
+
+    def _moves(self, host: int, done: tuple[int, ...]) -> list[tuple[int, tuple[int, ...], Effect | None]]:
+        """What may happen next: one step of the host, or one of a queue."""
+        moves: list[tuple[int, tuple[int, ...], Effect | None]] = []
+        if host < len(self.steps) and self._host_may_go(host, done):
+            moves.append((host + 1, done, self.steps[host].at_issue))
+        issued = self.steps[host].before if host < len(self.steps) else None
+        for n, name in enumerate(self.names):
+            limit = len(self.queues[name]) if issued is None else issued.get(name, 0)
+            if done[n] < limit:
+                step = self.queues[name][done[n]]
+                if not isinstance(step.command, Wait) or self._happened(step.command.event, host, done):
+                    moves.append((host, (*done[:n], done[n] + 1, *done[n + 1 :]), step.later))
+        return moves
+
+    def _host_may_go(self, host: int, done: tuple[int, ...]) -> bool:
+        """Not while a blocking command runs, nor before what it synchronises with."""
+        previous, step = self.steps[host - 1] if host else None, self.steps[host]
+        if previous is not None and previous.blocking and not self._ran(previous, done):
+            return False
+        match step.command:
+            case Synchronize(place=place, stream=stream):
+                given = step.before.get((place, stream), 0)
+                return given == 0 or done[self.names.index((place, stream))] >= given
+            case SynchronizeEvent(event=event) | Wait(place=0, event=event):
+                return self._happened(event, host, done)
+        return True
+
+    def _ran(self, step: Step, done: tuple[int, ...]) -> bool:
+        return step.queue is None or done[self.names.index(step.queue)] > step.position
+
+    def _happened(self, event: int, host: int, done: tuple[int, ...]) -> bool:
+        index, step = self.records[event]
+        return index < host and self._ran(step, done)
+
+    def _run(self, effect: Effect, memory: Memory, touched: frozenset[int], kept: frozenset[Cell]) -> Memory:
+        """The memory after the effect; raises `Unsafe` for what it may not observe."""
+        labels = tuple([memory.get(cell) for cell in effect.reads + effect.writes])
+        if self.observed.setdefault(effect.name, labels) != labels:
+            raise Unsafe(f"command {effect.name[0]} observes {labels} or {self.observed[effect.name]}")
+        for label in labels[: len(effect.reads)]:
+            if label is None or label[0] != "written":
+                raise Unsafe(f"command {effect.name[0]} reads a byte that is {label or 'unwritten'}")
+        if not kept.isdisjoint(effect.writes):
+            raise Unsafe(f"command {effect.name[0]} writes what was handed over for good")
+        if not effect.writes:
+            return memory
+        new = effect.label == "written" and effect.touched[-1] not in touched.union(effect.touched[:-1])
+        if not new and any(label is not None and label[0] == "released" for label in labels):
+            raise Unsafe(f"command {effect.name[0]} touches a released byte")
+        return {**memory, **dict.fromkeys(effect.writes, (effect.label, effect.name[0]))}
+
+
+def unsafe(schedule: Schedule) -> str | None:
+    """Why the schedule is not safe, or None if it is."""
+    try:
+        Explorer(schedule).explore()
+    except Unsafe as reason:
+        return str(reason)
+    return None
