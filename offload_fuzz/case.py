@@ -1,35 +1,39 @@
 """A case: program, failing plan, control plan and device roles, all that a replay needs; and its file format.
 
 Files are `*.offload.json`, UTF-8, one input and one node a line, floats as hex strings. They are untrusted input:
-everything is checked, and whatever is wrong raises `InvalidFile` or `InvalidProgram` with the place named.
+everything is checked in bounded memory, and whatever is wrong raises `InvalidFile` with the place named.
 """
 
 from __future__ import annotations
 
 import json
+import math
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from attrs import field, frozen
 
 from offload_fuzz.device import Place
 from offload_fuzz.enclosure import Enclosure
-from offload_fuzz.errors import InvalidFile, InvalidProgram, OffloadError
+from offload_fuzz.errors import InvalidFile, InvalidProgram, UsageError
 from offload_fuzz.ops.base import find_op
-from offload_fuzz.plan import Plan, check_plan, describe
+from offload_fuzz.plan import ROLES, Key, Plan, check_plan, describe
 from offload_fuzz.program import Node, Program, frozen_input
 from offload_fuzz.reference import Known
 from offload_fuzz.text import array_from, elements, parse_type, print_program
-from offload_fuzz.types import Array, type_of
+from offload_fuzz.types import Array, ArrayType, type_of
+from offload_fuzz.untrusted import cut, load_json, read_text, shown
 from offload_fuzz.wellformed import check_program
 
 FORMAT = "offload-fuzz case"
 VERSION = 1
-MAX_BYTES = 64 * 2**20
-MAX_DEPTH = 24
 MAX_NODES = 10_000
 MAX_ELEMENTS = 16 * 2**20
+MAX_RESULTS = 256 * 2**20
+KEYS = ("format", "version", "devices", "inputs", "nodes", "outputs", "plan", "control", "expected")
 PARTS = ("lo", "hi", "lo2", "hi2", "nan", "ninf", "pinf")
 
 
@@ -89,7 +93,14 @@ def case_text(case: Case, mark: Mapping[int, str] | None = None) -> str:
 
 # ----------------------------------------------------------------------------------------------------------- write
 def _plain_json(value: Any) -> Any:
-    return [_plain_json(v) for v in value] if isinstance(value, tuple) else value
+    """`value` as JSON data: tuples as lists, NumPy scalars as Python's, NaN and infinities as strings."""
+    if isinstance(value, Mapping):
+        return {str(k): _plain_json(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain_json(v) for v in value]
+    if isinstance(value, np.generic):
+        return _plain_json(value.item())
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def plan_json(plan: Plan) -> dict[str, Any]:
@@ -140,7 +151,7 @@ def dump_case(case: Case, finding: Mapping[str, Any] | None = None) -> str:
     """The text of a case file, `finding` being what is known of the failure."""
     data = case_json(case)
     if finding is not None:
-        data["finding"] = dict(finding)
+        data["finding"] = _plain_json(finding)
     lines = []
     for key, value in data.items():
         if isinstance(value, list) and value and isinstance(value[0], (dict, type(None))):
@@ -155,187 +166,232 @@ def dump_case(case: Case, finding: Mapping[str, Any] | None = None) -> str:
 
 
 # ------------------------------------------------------------------------------------------------------------ read
+#: What is known of a failure; further keys are kept as they are.
+FINDING: dict[str, tuple[type, ...]] = {
+    **dict.fromkeys(("id", "kind", "claim", "message", "rule", "expected", "got"), (str,)),
+    **dict.fromkeys(("failures", "repeats", "executions"), (int,)),
+    **dict.fromkeys(("origin", "environment"), (dict,)),
+    "divergent": (int, type(None)),
+    "needs": (list,),
+}
+_ID = re.compile(r"[A-Za-z0-9_-]{1,80}\Z")
+_JSON_NAMES = {type(None): "null", str: "a string", int: "an int", list: "a list", dict: "an object", bool: "a bool"}
+
+
 class _Reader:
     """Checks JSON data step by step; every error names the file and the place in it."""
 
     def __init__(self, where: str) -> None:
         self.where = where
-        self.elements_left = MAX_ELEMENTS
+        self.data_left = MAX_ELEMENTS
+        self.results_left = MAX_RESULTS
 
-    def fail(self, what: str, at: str) -> InvalidFile:
-        return InvalidFile(f"{what} [{self.where}, {at}]")
+    def fail(self, what: object, at: str) -> InvalidFile:
+        return InvalidFile(f"{cut(str(what))} [{self.where}, {at}]")
 
-    def get(self, data: Any, key: str, kind: type | tuple[type, ...], at: str) -> Any:
-        if not isinstance(data, dict) or key not in data:
-            raise self.fail(f"{key} is missing", at)
+    def get(self, data: dict[str, Any], key: str, *kinds: type, at: str = "") -> Any:
         value = data[key]
-        kinds = kind if isinstance(kind, tuple) else (kind,)
         if type(value) not in kinds:
-            names = " or ".join("null" if k is type(None) else k.__name__ for k in kinds)
-            raise self.fail(f"{key} is {type(value).__name__} but should be {names}", at)
+            should_be = " or ".join(_JSON_NAMES[k] for k in kinds)
+            found = _JSON_NAMES.get(type(value), "a float")
+            raise self.fail(f"{key} is {found} but should be {should_be}", f"{at}.{key}" if at else key)
         return value
 
+    def object(self, data: Any, at: str, keys: Sequence[str], optional: Sequence[str] = ()) -> dict[str, Any]:
+        """`data` as an object with all of `keys`, perhaps `optional` ones, and no others."""
+        if not isinstance(data, dict):
+            raise self.fail(f"entry is {shown(data)} but should be an object with {', '.join(keys)}", at)
+        for key in keys:
+            if key not in data:
+                raise self.fail(f"{key} is missing", at)
+        for key in data:
+            if key not in keys and key not in optional:
+                raise self.fail(f"key {shown(key)} is unknown but should be one of {', '.join((*keys, *optional))}", at)
+        return data
+
+    def type(self, data: dict[str, Any], at: str) -> ArrayType:
+        """A type of at most `MAX_ELEMENTS` elements, axes of length 0 not helping."""
+        try:
+            found = parse_type(self.get(data, "type", str, at=at))
+        except InvalidProgram as error:
+            raise self.fail(error, f"{at}.type") from None
+        if math.prod(max(n, 1) for n in found.shape) > MAX_ELEMENTS:
+            raise self.fail(f"type is {found} but should have at most {MAX_ELEMENTS} elements", f"{at}.type")
+        return found
+
     def array(self, data: Any, at: str) -> Array:
-        type = parse_type(self.get(data, "type", str, at))
-        values = self.get(data, "data", list, at)
-        self.elements_left -= type.size
-        if self.elements_left < 0:
-            raise self.fail(f"arrays have more than {MAX_ELEMENTS} elements", at)
+        data = self.object(data, at, ("type", "data"))
+        type = self.type(data, at)
+        values = self.get(data, "data", list, at=at)
+        self.data_left -= type.size
+        if self.data_left < 0:
+            raise self.fail(f"arrays have more than {MAX_ELEMENTS} elements in all", at)
         try:
             return array_from(type, values)
-        except (ValueError, OverflowError, TypeError) as error:
-            raise self.fail(str(error), at) from None
+        except ValueError as error:
+            raise self.fail(error, f"{at}.data") from None
 
     def node(self, data: Any, v: int, at: str) -> Node:
-        operands = self.get(data, "operands", list, at)
-        if not all(type(o) is int for o in operands):
-            raise self.fail(f"operands are {operands!r} but should be value numbers", at)
-        attributes = {str(k): _tuples(a) for k, a in self.get(data, "attributes", dict, at).items()}
-        op = self.get(data, "op", str, at)
-        find_op(op, f"{self.where}, {at}")
-        return Node(op, tuple(operands), attributes, parse_type(self.get(data, "type", str, at)))
+        data = self.object(data, at, ("value", "op", "operands", "attributes", "type"))
+        if self.get(data, "value", int, at=at) != v:
+            raise self.fail(f"value is {data['value']} but should be {v}: inputs come first, then nodes in order", at)
+        op = self.get(data, "op", str, at=at)
+        find_op(cut(op, 60), f"{self.where}, {at}")
+        operands = self.ints(data, "operands", at)
+        attributes = {k: _tuples(a) for k, a in self.get(data, "attributes", dict, at=at).items()}
+        type = self.type(data, at)
+        self.results_left -= type.size
+        if self.results_left < 0:
+            raise self.fail(f"results have more than {MAX_RESULTS} elements in all", at)
+        return Node(op, operands, attributes, type)
 
-    def plan(self, data: Any, at: str) -> Plan:
-        choices = {}
-        for row in self.get(data, "choices", list, at):
+    def ints(self, data: dict[str, Any], key: str, at: str = "") -> tuple[int, ...]:
+        values = self.get(data, key, list, at=at)
+        for i, v in enumerate(values):
+            if type(v) is not int:
+                place = f"{at}.{key}[{i}]" if at else f"{key}[{i}]"
+                raise self.fail(f"value number is {shown(v)} but should be an int", place)
+        return tuple(values)
+
+    def devices(self, data: dict[str, Any]) -> tuple[str, ...]:
+        devices = self.get(data, "devices", dict)
+        if [*devices] != [f"d{i}" for i in range(len(devices))]:
+            raise self.fail(f'roles are {shown([*devices])} but should be "d0", "d1", ... in order', "devices")
+        if len(devices) >= len(ROLES):
+            raise self.fail(f"case has {len(devices)} device roles but should have at most {len(ROLES) - 1}", "devices")
+        for role, name in devices.items():
+            if type(name) is not str or not name.isprintable() or not 0 < len(name) <= 1000:
+                raise self.fail(f"device is {shown(name)} but should be a name such as simulated:0", f"devices.{role}")
+        return tuple(devices.values())
+
+    def plan(self, data: Any, at: str, program: Program, roles: int) -> Plan:
+        data = self.object(data, at, ("seed", "choices"))
+        choices: dict[Key, Any] = {}
+        for i, row in enumerate(self.get(data, "choices", list, at=at)):
+            place = f"{at}.choices[{i}]"
             if (
-                not isinstance(row, list)
+                type(row) is not list
+                or [type(x) for x in row[:2]] != [str, list]
                 or len(row) != 3
-                or not isinstance(row[0], str)
-                or not isinstance(row[1], list)
-                or not all(type(i) is int for i in row[1])
-                or not isinstance(row[2], (str, int, bool))
+                or not all(type(n) is int for n in row[1])
+                or type(row[2]) not in (str, int, bool)
             ):
-                raise self.fail(f"choice is {str(row)[:60]} but should be [freedom, [site], choice]", at)
-            choices[row[0], tuple(row[1])] = row[2]
-        seed = self.get(data, "seed", int, at)
+                raise self.fail(f"choice is {shown(row)} but should be [freedom, [site], choice]", place)
+            name, site, choice = cut(row[0], 60), tuple(row[1]), cut(row[2], 60) if type(row[2]) is str else row[2]
+            if (name, site) in choices:
+                raise self.fail(f"plan chooses {name} at {shown(site)} twice", place)
+            choices[name, site] = choice
+        seed = self.get(data, "seed", int, at=at)
         if not 0 <= seed < 2**64:
-            raise self.fail(f"seed is {seed} but should be in [0, 2**64)", at)
-        return Plan(choices, seed)
+            raise self.fail(f"seed is {seed} but should be in [0, 2**64)", f"{at}.seed")
+        plan = Plan(choices, seed)
+        try:
+            check_plan(program, plan, roles)
+        except UsageError as error:
+            raise self.fail(error, at) from None
+        return plan
 
-    def enclosure(self, data: Any, at: str) -> Enclosure | None:
+    def enclosure(self, data: Any, at: str, type: ArrayType) -> Enclosure | None:
+        """The enclosure of a value of `type`."""
         if data is None:
             return None
-        if not isinstance(data, dict) or not data.keys() <= set(PARTS) or "lo" not in data:
-            raise self.fail("expected entry should be null or have lo, and of hi lo2 hi2 nan ninf pinf what applies", at)
+        data = self.object(data, at, ("lo",), PARTS[1:])
+        if ("lo2" in data) != ("hi2" in data):
+            raise self.fail("lo2 and hi2 should stand together", at)
         parts = {name: self.array(value, f"{at}.{name}") for name, value in data.items()}
+        for name, part in parts.items():
+            should_be = type if name in ("lo", "hi", "lo2", "hi2") else ArrayType("bool", type.shape)
+            if type_of(part) != should_be:
+                raise self.fail(f"{name} has type {type_of(part)} but should be {should_be}", f"{at}.{name}")
         lo = parts.pop("lo")
-        if any(p.shape != lo.shape for p in parts.values()):
-            raise self.fail("the parts of an expected entry should have one shape", at)
         return Enclosure(lo, parts.pop("hi", lo), **parts)
+
+    def expected(self, data: dict[str, Any], program: Program) -> tuple[Enclosure | None, ...] | None:
+        rows = self.get(data, "expected", list, type(None))
+        if rows is None:
+            return None
+        if len(rows) != len(program.outputs):
+            what = f"expected has {len(rows)} entries but the program returns {len(program.outputs)} values"
+            raise self.fail(what, "expected")
+        pairs = zip(rows, program.outputs, strict=True)
+        return tuple(self.enclosure(row, f"expected[{k}]", program.types[v]) for k, (row, v) in enumerate(pairs))
+
+    def finding(self, data: dict[str, Any], program: Program) -> dict[str, Any]:
+        if "finding" not in data:
+            return {}
+        finding: dict[str, Any] = _clean(self.get(data, "finding", dict))
+        for key, kinds in FINDING.items():
+            if key in finding:
+                self.get(finding, key, *kinds, at="finding")
+        if "id" in finding and not _ID.match(finding["id"]):
+            raise self.fail(f"id is {shown(finding['id'])} but should be letters and digits", "finding.id")
+        value = finding.get("divergent")
+        if value is not None and not 0 <= value < program.returns:
+            raise self.fail(
+                f"divergent is v{value} but should be one of v0..v{program.returns - 1}", "finding.divergent"
+            )
+        return finding
+
+    def case(self, data: Any) -> tuple[Case, dict[str, Any]]:
+        if not isinstance(data, dict) or data.get("format") != FORMAT:
+            raise InvalidFile(f'file has no "format": "{FORMAT}", so it is not a case [{self.where}]')
+        version = self.get(data, "version", int) if "version" in data else 0
+        if version > VERSION:
+            what = f"file has version {cut(str(version), 20)} but this program reads up to {VERSION}"
+            raise InvalidFile(f"{what} [{self.where}]; upgrade offload-fuzz")
+        if version < 1:
+            raise InvalidFile(f"file has version {cut(str(version), 20)} but the first is 1 [{self.where}]")
+        self.object(data, "top level", KEYS, ("finding",))
+        raw_inputs, raw_nodes = self.get(data, "inputs", list), self.get(data, "nodes", list)
+        for key, rows in (("inputs", raw_inputs), ("nodes", raw_nodes)):
+            if len(rows) > MAX_NODES:
+                raise self.fail(f"file has {len(rows)} {key} but at most {MAX_NODES} are read", key)
+        inputs = [frozen_input(self.array(x, f"inputs[{i}]")) for i, x in enumerate(raw_inputs)]
+        nodes = [self.node(n, len(inputs) + i, f"nodes[{i}]") for i, n in enumerate(raw_nodes)]
+        program = Program(tuple(inputs), tuple(nodes), self.ints(data, "outputs"))
+        check_program(program)
+        devices = self.devices(data)
+        plan = self.plan(self.get(data, "plan", dict), "plan", program, len(devices))
+        raw = self.get(data, "control", dict, type(None))
+        control = None if raw is None else self.plan(raw, "control", program, len(devices))
+        case = Case(program, plan, devices, control, self.expected(data, program))
+        return case, self.finding(data, program)
 
 
 def _tuples(value: Any) -> Any:
     return tuple(_tuples(v) for v in value) if isinstance(value, list) else value
 
 
-def _depth(text: str) -> int:
-    depth = deepest = 0
-    in_string = escaped = False
-    for ch in text:
-        if in_string:
-            in_string = escaped or ch != '"'
-            escaped = ch == "\\" and not escaped
-        elif ch == '"':
-            in_string = True
-        elif ch in "[{":
-            depth += 1
-            deepest = max(deepest, depth)
-            if deepest > MAX_DEPTH:
-                return deepest
-        elif ch in "]}":
-            depth -= 1
-    return deepest
-
-
-def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a key stands twice in one object")
-    return found
-
-
-def _no_constants(name: str) -> Any:
-    raise ValueError(f"{name} is not JSON")
+def _clean(value: Any) -> Any:
+    """JSON data with control characters escaped, so that it can be shown on a terminal."""
+    if isinstance(value, dict):
+        return {_clean(k): _clean(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_clean(v) for v in value]
+    if isinstance(value, str) and not value.isprintable():
+        return "".join(c if c.isprintable() or c in "\n\t" else repr(c)[1:-1] for c in value)
+    return value
 
 
 def parse_case(text: str, where: str) -> tuple[Case, dict[str, Any]]:
-    """The case in the text of a file, and what is stored about its failure; raises `InvalidFile` or `InvalidProgram`."""
-    if _depth(text) > MAX_DEPTH:
-        raise InvalidFile(f"file is nested deeper than {MAX_DEPTH} levels [{where}]; it is not a case")
-    try:
-        data = json.loads(text, object_pairs_hook=_no_duplicates, parse_constant=_no_constants)
-    except (ValueError, RecursionError) as error:
-        raise InvalidFile(f"file is not valid JSON but should be a case: {error} [{where}]") from None
-    return case_from_json(data, where)
+    """The case in the text of a file, and what is stored about its failure; raises `InvalidFile`."""
+    return case_from_json(load_json(text, where), where)
 
 
 def case_from_json(data: Any, where: str) -> tuple[Case, dict[str, Any]]:
-    """The case in JSON data, and what is stored about its failure; raises `InvalidFile` or `InvalidProgram`."""
-    r = _Reader(where)
-    if not isinstance(data, dict) or data.get("format") != FORMAT:
-        raise InvalidFile(f'file has no "format": "{FORMAT}", so it is not a case [{where}]')
-    version = r.get(data, "version", int, "version")
-    if version > VERSION:
-        raise InvalidFile(f"file has version {version} but this program reads up to {VERSION} [{where}]; upgrade it")
-    if version < 1:
-        raise InvalidFile(f"file has version {version} but the first is 1 [{where}]")
-    rows = r.get(data, "nodes", list, "nodes")
-    if len(rows) > MAX_NODES:
-        raise InvalidFile(f"file has {len(rows)} nodes but at most {MAX_NODES} are read [{where}]")
+    """The case in JSON data, and what is stored about its failure; raises `InvalidFile`."""
     try:
-        inputs = [r.array(x, f"inputs[{i}]") for i, x in enumerate(r.get(data, "inputs", list, "inputs"))]
-        nodes = [r.node(n, len(inputs) + i, f"nodes[{i}]") for i, n in enumerate(rows)]
-        outputs = r.get(data, "outputs", list, "outputs")
-        if not all(type(o) is int for o in outputs):
-            raise r.fail("outputs should be value numbers", "outputs")
-        program = Program(tuple(frozen_input(x) for x in inputs), tuple(nodes), tuple(outputs))
-        check_program(program)
-        devices = r.get(data, "devices", dict, "devices")
-        if [*devices] != [f"d{i}" for i in range(len(devices))] or not all(isinstance(n, str) for n in devices.values()):
-            raise r.fail('devices should be {"d0": name, "d1": name, ...}', "devices")
-        plan = r.plan(r.get(data, "plan", dict, "plan"), "plan")
-        check_plan(program, plan, len(devices))
-        raw_control = r.get(data, "control", (dict, type(None)), "control")
-        control = None if raw_control is None else r.plan(raw_control, "control")
-        if control is not None:
-            check_plan(program, control, len(devices))
-        raw = r.get(data, "expected", (list, type(None)), "expected")
-        expected = None if raw is None else tuple(r.enclosure(e, f"expected[{i}]") for i, e in enumerate(raw))
-        _check_expected(program, expected, r)
-        finding = r.get(data, "finding", dict, "finding") if "finding" in data else {}
-    except InvalidProgram as error:
-        raise InvalidFile(f"{error} [{where}]") from None
-    return Case(program, plan, tuple(devices.values()), control, expected), finding
-
-
-def _check_expected(program: Program, expected: Sequence[Enclosure | None] | None, r: _Reader) -> None:
-    if expected is None:
-        return
-    if len(expected) != len(program.outputs):
-        raise r.fail(f"expected has {len(expected)} entries but the program returns {len(program.outputs)}", "expected")
-    for k, (v, e) in enumerate(zip(program.outputs, expected, strict=True)):
-        if e is not None and (type_of(e.lo) != program.types[v] or type_of(e.hi) != program.types[v]):
-            raise r.fail(f"expected has {type_of(e.lo)} but v{v} is {program.types[v]}", f"expected[{k}]")
+        return _Reader(where).case(data)
+    except InvalidFile:
+        raise
+    except UsageError as error:  # of a checker, which does not know the file
+        first, *more = str(error).split("\n")
+        named = first if where in first else f"{first} [{where}]"
+        raise InvalidFile("\n".join([named, *more])) from None
+    except (ArithmeticError, AttributeError, LookupError, MemoryError, RecursionError, TypeError, ValueError) as error:
+        raise InvalidFile(f"file is malformed: {type(error).__name__}: {cut(str(error))} [{where}]") from None
 
 
 def read_case(path: str | Path) -> tuple[Case, dict[str, Any]]:
     """The case in a file, and what is stored about its failure; raises `InvalidFile` for anything wrong with it."""
-    where = str(path)
-    try:
-        size = Path(path).stat().st_size
-        if size > MAX_BYTES:
-            raise InvalidFile(f"file has {size} bytes but at most {MAX_BYTES} are read [{where}]")
-        text = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError, ValueError) as error:
-        raise InvalidFile(f"file cannot be read as UTF-8 text: {_reason(error)} [{where}]") from None
-    try:
-        return parse_case(text, where)
-    except OffloadError:
-        raise
-    except (ValueError, TypeError, KeyError, IndexError, OverflowError, MemoryError, RecursionError) as error:
-        raise InvalidFile(f"file is malformed: {error} [{where}]") from None
-
-
-def _reason(error: Exception) -> str:
-    return (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
+    return parse_case(read_text(path), str(path))

@@ -135,7 +135,11 @@ def contract_named(name: str) -> Contract:
         path = Path(name)
         if not path.is_file():
             raise UsageError(f"contract file {name} does not exist; give a path or one of {shipped_contracts()}")
-        return parse_contract(path.read_text(encoding="utf-8"), name)
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageError(f"contract file {name} cannot be read as UTF-8 text: {error}") from None
+        return parse_contract(text, name)
     if name not in shipped_contracts():
         raise one_of("contract", name, shipped_contracts(), "contract")
     return parse_contract((files("offload_fuzz.contracts") / f"{name}.toml").read_text(encoding="utf-8"), name)

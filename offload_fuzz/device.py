@@ -166,10 +166,18 @@ def check_device(device: Any, where: str) -> Features:
 
 @frozen(eq=False)
 class Place:
-    """A role filled: the device object and its features. Role 0 is always the host."""
+    """A role filled: the device object and its features. Role 0 is always the host.
+
+    spec: what the user named it by, by which a replay opens it again; the device's own name unless told.
+    """
 
     device: Any
     features: Features
+    spec: str = field(kw_only=True)
+
+    @spec.default
+    def _own_name(self) -> str:
+        return str(self.device.name)
 
     @property
     def name(self) -> str:

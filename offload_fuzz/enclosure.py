@@ -23,30 +23,45 @@ def is_float(dtype: np.dtype[Any]) -> bool:
     return dtype.kind in "fV"
 
 
-def ordinal(array: Array) -> Array:
+def some(mask: Any) -> bool:
+    """Whether any element is true: `mask.any()` in a quarter of the time."""
+    return bool(np.count_nonzero(mask))
+
+
+def extremes(dtype: np.dtype[Any]) -> tuple[Array, Array]:
+    """The smallest and the largest element of a dtype; for floats the infinities."""
+    if is_float(dtype):
+        return np.asarray(-np.inf, dtype), np.asarray(np.inf, dtype)
+    if dtype.kind == "b":
+        return np.asarray(False), np.asarray(True)
+    return np.asarray(np.iinfo(dtype).min, dtype), np.asarray(np.iinfo(dtype).max, dtype)
+
+
+def ordinal(array: Any) -> Array:
     """Signed integers in the order of the elements: for floats of the bits, with -0 directly below +0."""
+    array = np.asarray(array)
     dtype = array.dtype
     if is_float(dtype):
         bits = _INTS[dtype.itemsize]
-        key = np.ascontiguousarray(array).reshape(array.shape).view(bits)
-        return key ^ ((key >> (8 * dtype.itemsize - 1)) & np.iinfo(bits).max)
+        key = array.view(bits)
+        return np.asarray(key ^ ((key >> (8 * dtype.itemsize - 1)) & np.iinfo(bits).max))
     if dtype == np.uint64:
-        return array.view(np.int64) ^ np.int64(-(2**63))
+        return np.asarray(array.view(np.int64) ^ np.int64(-(2**63)))
     return array
 
 
 def from_ordinal(key: Array, dtype: np.dtype[Any]) -> Array:
     """The inverse of `ordinal` for float dtypes."""
     bits = _INTS[dtype.itemsize]
-    key = key.astype(bits, copy=False)
-    return (key ^ ((key >> (8 * dtype.itemsize - 1)) & np.iinfo(bits).max)).view(dtype)
+    key = np.asarray(key).astype(bits, copy=False)
+    return np.asarray(key ^ ((key >> (8 * dtype.itemsize - 1)) & np.iinfo(bits).max)).view(dtype)
 
 
 def step(array: Array, n: int) -> Array:
-    """`array` moved by `n` representable numbers (floats), staying between -inf and +inf."""
-    top = int(ordinal(np.asarray([np.inf], array.dtype))[0])
-    key = ordinal(array).astype(np.int64)
-    return from_ordinal(np.clip(key + n, ~top, top), array.dtype)
+    """`array` (no NaN) moved by `n` representable numbers, -0 and +0 being two, staying between -inf and +inf."""
+    top = int(ordinal(np.asarray(np.inf, array.dtype)))
+    key = ordinal(array).astype(np.int64) + n
+    return from_ordinal(np.minimum(np.maximum(key, ~top), top), array.dtype)
 
 
 def smallest(*arrays: Array) -> Array:
@@ -63,7 +78,7 @@ def _select(better: Any, arrays: tuple[Array, ...]) -> Array:
     best = arrays[0]
     for other in arrays[1:]:
         best = np.where(better(ordinal(other), ordinal(best)), other, best)
-    return best
+    return np.asarray(best)
 
 
 @frozen(eq=False, slots=True)
@@ -102,68 +117,95 @@ class Enclosure:
 
     @property
     def is_certain(self) -> bool:
-        """Whether every element is one number, where any NaN counts as one."""
-        if self.lo2 is not None or self.ninf is not None or self.pinf is not None:
-            return False
-        if self.hi is self.lo:
-            return self.nan is None
-        lo, hi = ordinal(self.lo), ordinal(self.hi)
-        if self.nan is None:
-            return bool((lo == hi).all())
-        return bool(np.where(self.nan, lo > hi, lo == hi).all())
+        """Whether every element is one number, where -0 and +0 are one and any NaN counts as one."""
+        if self.is_singleton:
+            return True
+        b = self.bounds()
+        return not some(~b.empty & (b.nan | (b.lo != b.hi)))
 
     @property
     def is_vacuous(self) -> bool:
-        """Whether some element may be any number at all, so that nothing is tested there."""
-        if self.hi is self.lo or self.lo.size == 0:
+        """Whether some element may be any number at all (or any bool), so that nothing is tested there."""
+        if self.hi is self.lo:
             return False
+        bottom, top = extremes(self.lo.dtype)
         if is_float(self.lo.dtype):
-            return bool((np.isneginf(self.lo) & np.isposinf(self.hi)).any())
-        if self.lo.dtype.kind == "b":
-            return bool((~self.lo & self.hi).any())
-        info = np.iinfo(self.lo.dtype)
-        return bool(((self.lo == info.min) & (self.hi == info.max)).any())
+            bottom, top = np.nextafter(bottom, top), np.nextafter(top, bottom)
+        return some((self.lo <= bottom) & (self.hi >= top))
 
     def contains(self, array: Array) -> Array:
         """Per element whether the value of `array` (same dtype and shape) is allowed."""
         key = ordinal(array)
         ok = (key >= ordinal(self.lo)) & (key <= ordinal(self.hi))
         if self.lo2 is not None and self.hi2 is not None:
-            ok |= (key >= ordinal(self.lo2)) & (key <= ordinal(self.hi2))
+            ok = ok | (key >= ordinal(self.lo2)) & (key <= ordinal(self.hi2))
         if self.nan is not None:
-            ok |= self.nan & np.isnan(array)
+            ok = ok | self.nan & np.isnan(array)
         if self.ninf is not None:
-            ok |= self.ninf & np.isneginf(array)
+            ok = ok | self.ninf & (array == extremes(array.dtype)[0])
         if self.pinf is not None:
-            ok |= self.pinf & np.isposinf(array)
-        return ok
+            ok = ok | self.pinf & (array == extremes(array.dtype)[1])
+        return np.asarray(ok)
 
-    def move(self, rearrange: Callable[[Array], Array]) -> Enclosure:
+    def move(self, rearrange: Callable[[Array], Any]) -> Enclosure:
         """The enclosure of a pure data movement, applied to every part."""
-        lo = rearrange(self.lo)
-        if self.is_singleton:
-            return Enclosure(lo, lo)
-        parts = (self.lo2, self.hi2, self.nan, self.ninf, self.pinf)
-        return Enclosure(lo, rearrange(self.hi), *(None if p is None else rearrange(p) for p in parts))
+        return combine(rearrange, self)
 
     def bounds(self) -> Bounds:
         """The hull as one interval per element, with NaN split off."""
         lo, hi = self.lo, self.hi
         if self.lo2 is not None and self.hi2 is not None:
-            absent = ordinal(lo) > ordinal(hi)
-            lo = np.where(absent, self.lo2, smallest(lo, self.lo2))
-            hi = np.where(absent, self.hi2, largest(hi, self.hi2))
-        if self.ninf is not None:
-            lo = np.where(self.ninf, np.asarray(-np.inf, lo.dtype), lo)
-        if self.pinf is not None:
-            hi = np.where(self.pinf, np.asarray(np.inf, hi.dtype), hi)
+            absent, absent2 = ordinal(lo) > ordinal(hi), ordinal(self.lo2) > ordinal(self.hi2)
+            lo, hi = (
+                np.where(absent, self.lo2, np.where(absent2, lo, smallest(lo, self.lo2))),
+                np.where(absent, self.hi2, np.where(absent2, hi, largest(hi, self.hi2))),
+            )
         if not is_float(lo.dtype):
             none = np.zeros(lo.shape, np.bool_)
             return Bounds(lo, hi, none, none)
+        if self.ninf is not None or self.pinf is not None:
+            bottom, top = extremes(lo.dtype)
+            ninf, pinf = (np.asarray(False) if flag is None else flag for flag in (self.ninf, self.pinf))
+            absent = ordinal(lo) > ordinal(hi)
+            lo, hi = (
+                np.where(ninf, bottom, np.where(pinf & absent, top, lo)),
+                np.where(pinf, top, np.where(ninf & absent, bottom, hi)),
+            )
         isnan = np.isnan(lo)  # only a payload that is kept: both ends carry it
         nan = isnan if self.nan is None else isnan | self.nan
-        empty = isnan | (ordinal(lo) > ordinal(hi))
-        return Bounds(np.where(empty, 0, lo).astype(lo.dtype), np.where(empty, 0, hi).astype(lo.dtype), nan, empty)
+        empty = isnan if lo is hi else isnan | (ordinal(lo) > ordinal(hi))
+        if not some(empty):
+            return Bounds(lo, hi, np.asarray(nan), np.asarray(empty))
+        zero = np.zeros((), lo.dtype)
+        return Bounds(np.where(empty, zero, lo), np.where(empty, zero, hi), np.asarray(nan), np.asarray(empty))
+
+
+def combine(function: Callable[..., Any], *enclosures: Enclosure) -> Enclosure:
+    """A movement or selection applied to each part of `enclosures`, a missing part standing for nothing."""
+    lo = np.asarray(function(*[e.lo for e in enclosures]))
+    if all(e.is_singleton for e in enclosures):
+        return Enclosure(lo, lo)
+
+    def part(name: str, absent: Callable[[np.dtype[Any]], Any]) -> Array | None:
+        parts = [getattr(e, name) for e in enclosures]
+        if all(p is None for p in parts):
+            return None
+        pairs = zip(parts, enclosures, strict=True)
+        filled = [np.full(e.lo.shape, absent(e.lo.dtype)) if p is None else np.asarray(p) for p, e in pairs]
+        return np.asarray(function(*filled))
+
+    def unset(dtype: np.dtype[Any]) -> bool:
+        return False
+
+    return Enclosure(
+        lo,
+        np.asarray(function(*[e.hi for e in enclosures])),
+        part("lo2", lambda dtype: extremes(dtype)[1]),  # an absent second interval is empty: lo2 > hi2
+        part("hi2", lambda dtype: extremes(dtype)[0]),
+        part("nan", unset),
+        part("ninf", unset),
+        part("pinf", unset),
+    )
 
 
 def exact(array: Array) -> Enclosure:
@@ -175,19 +217,17 @@ def computed(array: Array) -> Enclosure:
     """Only `array`, where a NaN may be any NaN, as arithmetic leaves its payload open (IEEE 754-2019, 6.2.3)."""
     if is_float(array.dtype):
         nan = np.isnan(array)
-        if nan.any():
-            return between(array, array, nan, nan)
+        if np.count_nonzero(nan):
+            return between(array, array, np.asarray(nan), np.asarray(nan))
     return Enclosure(array, array)
 
 
 def between(lo: Array, hi: Array, nan: Array | None = None, empty: Array | None = None) -> Enclosure:
     """Every number from `lo` to `hi`; nothing where `empty`; any NaN too where `nan`."""
-    if empty is not None and empty.any():
-        lo = np.where(empty, np.asarray(np.inf, lo.dtype), lo)
-        hi = np.where(empty, np.asarray(-np.inf, hi.dtype), hi)
-    if nan is not None and not nan.any():
-        nan = None
-    return Enclosure(lo, hi, nan=nan)
+    if empty is not None and some(empty):
+        bottom, top = extremes(lo.dtype)
+        lo, hi = np.where(empty, top, lo), np.where(empty, bottom, hi)
+    return Enclosure(lo, hi, nan=nan if nan is not None and some(nan) else None)
 
 
 def whole(type: ArrayType) -> Enclosure:
@@ -204,13 +244,19 @@ def whole(type: ArrayType) -> Enclosure:
 
 def either_zero(enclosure: Enclosure) -> Enclosure:
     """`enclosure`, where an end that is a zero takes the other sign in as well."""
-    lo, hi = enclosure.lo, enclosure.hi
-    zero_lo, zero_hi = lo == 0, hi == 0
-    if not (zero_lo.any() or zero_hi.any()):
+    if not (some(enclosure.lo == 0) or some(enclosure.hi == 0) or enclosure.lo2 is not None):
         return enclosure
-    wide_lo = np.where(zero_lo & ~np.signbit(lo), -lo, lo)
-    wide_hi = np.where(zero_hi & np.signbit(hi), -hi, hi)
-    return Enclosure(wide_lo, wide_hi, enclosure.lo2, enclosure.hi2, enclosure.nan, enclosure.ninf, enclosure.pinf)
+    e = enclosure
+    lo, hi = _zeros_in(e.lo, e.hi)
+    if e.lo2 is None or e.hi2 is None:
+        return Enclosure(lo, hi, None, None, e.nan, e.ninf, e.pinf)
+    return Enclosure(lo, hi, *_zeros_in(e.lo2, e.hi2), e.nan, e.ninf, e.pinf)
+
+
+def _zeros_in(lo: Array, hi: Array) -> tuple[Array, Array]:
+    minus, plus = np.asarray(-0.0, lo.dtype), np.asarray(0.0, lo.dtype)
+    absent = ordinal(lo) > ordinal(hi)
+    return np.where((lo == 0) & ~absent, minus, lo), np.where((hi == 0) & ~absent, plus, hi)
 
 
 def hull(a: Enclosure, b: Enclosure) -> Enclosure:

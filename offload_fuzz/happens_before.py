@@ -2,16 +2,18 @@
 
 A thread is the host or a queue. `clock[t] > i` says that what command `i` did on thread `t` is known to be done. All
 order follows issue order (a wait names an event recorded before), so one pass in issue order sees every pair.
+
+An alias (a view, or an upload that shares its source's storage) writes no byte, but is there only once it is made.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any, NamedTuple, TypeAlias
 
-from attrs import define, evolve, frozen
+from attrs import define, field, frozen
 
 from offload_fuzz.errors import InternalError
 from offload_fuzz.schedule import HOST, Schedule
@@ -20,7 +22,8 @@ Numbers: TypeAlias = tuple[int, ...]  # of buffers
 Queue: TypeAlias = tuple[int, int]  # place, stream
 ON_HOST = (HOST, 0)
 FOREVER = 1  # the thread of whoever was handed bytes for good (source_free "never"): nobody can wait for it
-VALID, RELEASED, OVERWRITTEN = "valid", "released", "overwritten"
+SHARED = ("last use", "never")  # when a source is free, if the target may share its storage
+UNWRITTEN, VALID, RELEASED, OVERWRITTEN = "unwritten", "valid", "released", "overwritten"
 
 SHOULD = {
     "race": "should be ordered after {first}",
@@ -28,6 +31,7 @@ SHOULD = {
     "unwritten": "should be written by an earlier command",
     "released": "should be left alone after {first} until a new buffer takes them",
     "overwritten": "should no longer be needed after {first}",
+    "redefined": "should be a new buffer, as an alias is",
     "unrecorded": "should be recorded by an earlier command",
     "recorded twice": "should be recorded once, as {first} did",
 }
@@ -45,10 +49,10 @@ class Violation:
 
 
 class Shape(NamedTuple):
-    """All that a proof looks at. commands: (kind, fields by `COMMANDS`); extents: (storage, start, stop) of buffers."""
+    """All that a proof looks at. commands: (kind, queue, fields by `COMMANDS`); extents: of buffers."""
 
-    commands: tuple[tuple[str, tuple[Any, ...]], ...]
-    extents: tuple[tuple[int, int, int], ...]
+    commands: tuple[tuple[str, Queue, tuple[Any, ...]], ...]
+    extents: tuple[tuple[int, int, int], ...]  # storage, start, stop
     inputs: Numbers
     results: Numbers
 
@@ -57,31 +61,29 @@ class _Found(Exception):
     """The first violation: (rule, index of the earlier command or -1, storage, what is done)."""
 
 
-NOTHING = -1  # the target of a launch that makes a view: it writes no byte
-
-
 @define(eq=False)
 class _Span:
-    """Bytes [start, stop) of a storage with one history: the last write, and each thread's last read after it."""
+    """Bytes that belong to the same buffers: their last write, and each thread's last read after it."""
 
+    storage: int
     start: int
     stop: int
-    thread: int
-    index: int
-    state: str
-    readers: dict[int, int]
+    thread: int = HOST
+    index: int = -1
+    state: str = UNWRITTEN
+    readers: dict[int, int] = field(factory=dict)
 
     def __str__(self) -> str:
         return f"bytes [{self.start}, {self.stop})"
 
 
-def _cut(spans: list[_Span], at: int) -> int:
-    """Split the span around byte `at`; the position of the first span that starts there or later."""
-    position = bisect_left(spans, at, key=lambda span: span.start)
-    if position and spans[position - 1].stop > at:
-        spans.insert(position, evolve(spans[position - 1], start=at, readers=dict(spans[position - 1].readers)))
-        spans[position - 1].stop = at
-    return position
+def _spans(extents: Iterable[tuple[int, int, int]]) -> list[list[_Span]]:
+    """The spans of each buffer: its storage is cut wherever a buffer starts or stops."""
+    ends: dict[int, set[int]] = {}
+    for storage, start, stop in extents:
+        ends.setdefault(storage, set()).update((start, stop))
+    cut = {storage: [_Span(storage, *span) for span in pairwise(sorted(found))] for storage, found in ends.items()}
+    return [[span for span in cut[storage] if start <= span.start < stop] for storage, start, stop in extents]
 
 
 def _join(clock: list[int], other: list[int]) -> None:
@@ -94,13 +96,14 @@ class _Proof:
     """The clocks and the history of every byte, and who acts now: `thread`, by `clock`, in command `index`."""
 
     def __init__(self, shape: Shape) -> None:
-        queues = {ON_HOST, *(fields[0] for _, fields in shape.commands)}
+        queues = {ON_HOST, *(queue for _, queue, _ in shape.commands)}
         self.host = host = [0] * (len(queues) + 2)
         self.queues = {q: (n, host[:]) if q[0] != HOST else (HOST, host) for n, q in enumerate(queues, FOREVER + 1)}
         self.events: dict[int, tuple[int, list[int]]] = {}
         self.extents = shape.extents
-        self.spans: dict[int, list[_Span]] = {}
+        self.spans = _spans(shape.extents)
         self.known: set[int] = set()  # buffers that were accessed
+        self.aliases: dict[int, tuple[int, int]] = {}  # buffer: thread and command that made it
         self.index = -1
         self.act(ON_HOST)
         for number in shape.inputs:
@@ -113,12 +116,17 @@ class _Proof:
         self.clock[self.thread] = self.index + 1
 
     def access(self, queue: Queue, read: Numbers, target: int, state: str, block: bool = False, free: str = "") -> None:
-        """Read, write and, if it blocks, let the host wait. state: of the target. free: `Upload.source_free`."""
+        """Read, write and, if it blocks, let the host wait. free: when a source may be written, as `Upload` has it."""
         self.act(ON_HOST if free == "return" else queue)
         for number in read:
             self.read(number, self.thread)
         self.act(queue)
-        if target != NOTHING:
+        alias = free in SHARED and any(self.extents[number][0] == self.extents[target][0] for number in read)
+        if state == VALID and (target in self.aliases or (alias and target in self.known)):
+            raise _Found("redefined", -1, self.extents[target][0], f"buffer {target} is made again")
+        if alias:
+            self.aliases[target] = (self.thread, self.index)
+        else:
             self.write(target, state)
         if free == "never":
             self.read(read[0], FOREVER)
@@ -140,95 +148,78 @@ class _Proof:
     def synchronize(self, queue: Queue) -> None:
         _join(self.host, self.queues[queue][1])
 
-    def spans_of(self, number: int) -> tuple[list[_Span], int, int]:
-        """The spans of the buffer's storage, and from and to which position they are the buffer's."""
-        storage, start, stop = self.extents[number]
-        spans = self.spans.setdefault(storage, [])
-        if len(spans) == 1 and spans[0].start == start and spans[0].stop == stop:
-            return spans, 0, 1
-        return spans, _cut(spans, start), _cut(spans, stop)
+    def use(self, number: int) -> list[_Span]:
+        """The spans of a buffer, which must be there if it is an alias."""
+        thread, index = self.aliases.get(number, (HOST, -1))
+        if self.clock[thread] <= index:
+            raise _Found("race", index, self.extents[number][0], f"buffer {number} is used")
+        self.known.add(number)
+        return self.spans[number]
 
     def read(self, number: int, thread: int) -> None:
         """Every byte must be written before, and valid."""
-        spans, first, last = self.spans_of(number)
-        (storage, at, stop), clock = self.extents[number], self.clock
-        for span in spans[first:last]:
-            if clock[span.thread] <= span.index:
-                raise _Found("race", span.index, storage, f"{span} are read")
+        for span in self.use(number):
+            if self.clock[span.thread] <= span.index:
+                raise _Found("race", span.index, span.storage, f"{span} are read")
             if span.state != VALID:
-                raise _Found(span.state, span.index, storage, f"{span} are read")
-            if span.start != at:
-                break
-            at = span.stop
+                raise _Found(span.state, span.index, span.storage, f"{span} are read")
             span.readers[thread] = self.index
-        if at != stop:
-            raise _Found("unwritten", -1, storage, f"bytes [{at}, {stop}) are read")
-        self.known.add(number)
 
     def write(self, number: int, state: str) -> None:
         """Every earlier access must be over, and what was released may only be taken by a new buffer."""
-        spans, first, last = self.spans_of(number)
-        (storage, start, stop), clock = self.extents[number], self.clock
-        for span in spans[first:last]:
+        new, clock = state == VALID and number not in self.known, self.clock
+        for span in self.use(number):
             if clock[span.thread] <= span.index:
-                raise _Found("race", span.index, storage, f"{span} are written")
+                raise _Found("race", span.index, span.storage, f"{span} are written")
             for reader, index in span.readers.items():
                 if clock[reader] <= index:
-                    raise _Found("kept" if reader == FOREVER else "race", index, storage, f"{span} are written")
-            if span.state == RELEASED and (state != VALID or number in self.known):
-                raise _Found("released", span.index, storage, f"{span} are written")
-        if start < stop:
-            spans[first:last] = [_Span(start, stop, self.thread, self.index, state, {})]
-        self.known.add(number)
+                    raise _Found("kept" if reader == FOREVER else "race", index, span.storage, f"{span} are written")
+            if span.state == RELEASED and not new:
+                raise _Found("released", span.index, span.storage, f"{span} are written")
+            span.thread, span.index, span.state, span.readers = self.thread, self.index, state, {}
 
 
-# kind: (what it does, all that a proof may know of it: its queue and what the method takes)
+# kind: (what it does on its queue, all else that a proof may know of it); a kind without a stream is the host's
 COMMANDS: dict[str, tuple[Callable[..., None], Callable[[Any], tuple[Any, ...]]]] = {
-    "Arrange": (_Proof.access, lambda c: (ON_HOST, (c.source,), c.target, VALID)),
-    "Upload": (_Proof.access, lambda c: ((c.place, c.stream), (c.source,), c.target, VALID, c.blocking, c.source_free)),
-    "Download": (_Proof.access, lambda c: ((c.place, c.stream), (c.source,), c.target, VALID, c.blocking)),
-    "Copy": (_Proof.access, lambda c: ((c.place, c.stream), (c.source,), c.target, VALID, c.blocking)),
-    "Launch": (
-        _Proof.access,
-        lambda c: ((c.place, c.stream), c.operands, NOTHING if c.view else c.target, VALID, c.blocking),
-    ),
-    "Release": (_Proof.access, lambda c: ((c.place, c.stream), (), c.buffer, RELEASED)),
-    "Overwrite": (_Proof.access, lambda c: (ON_HOST, (), c.buffer, OVERWRITTEN)),
-    "Record": (_Proof.record, lambda c: ((c.place, c.stream), c.event)),
-    "Wait": (_Proof.wait, lambda c: ((c.place, c.stream), c.event)),
-    "SynchronizeEvent": (_Proof.wait, lambda c: (ON_HOST, c.event)),
-    "Synchronize": (_Proof.synchronize, lambda c: ((c.place, c.stream),)),
+    "Arrange": (_Proof.access, lambda c: ((c.source,), c.target, VALID)),
+    "Upload": (_Proof.access, lambda c: ((c.source,), c.target, VALID, c.blocking, c.source_free)),
+    "Download": (_Proof.access, lambda c: ((c.source,), c.target, VALID, c.blocking)),
+    "Copy": (_Proof.access, lambda c: ((c.source,), c.target, VALID, c.blocking)),
+    "Launch": (_Proof.access, lambda c: (c.operands, c.target, VALID, c.blocking, "last use" if c.view else "")),
+    "Release": (_Proof.access, lambda c: ((), c.buffer, RELEASED)),
+    "Overwrite": (_Proof.access, lambda c: ((), c.buffer, OVERWRITTEN)),
+    "Record": (_Proof.record, lambda c: (c.event,)),
+    "Wait": (_Proof.wait, lambda c: (c.event,)),
+    "SynchronizeEvent": (_Proof.wait, lambda c: (c.event,)),
+    "Synchronize": (_Proof.synchronize, lambda c: ()),
 }
-
-
-def _named(shape: Shape, index: int) -> str:
-    """Such as `command 3 (Upload on queue 1.0)`."""
-    if not 0 <= index < len(shape.commands):
-        return "the host, after the last command" if index >= 0 else "the host, before the first command"
-    kind, ((place, stream), *_) = shape.commands[index]
-    return f"command {index} ({kind} on {f'queue {place}.{stream}' if place != HOST else 'the host'})"
 
 
 def _prove(shape: Shape) -> Violation | None:
     proof = _Proof(shape)
     try:
-        for proof.index, (kind, fields) in enumerate(shape.commands):
-            COMMANDS[kind][0](proof, *fields)
+        for proof.index, (kind, queue, fields) in enumerate(shape.commands):
+            COMMANDS[kind][0](proof, queue, *fields)
         proof.index = len(shape.commands)
         proof.act(ON_HOST)
         for number in shape.results:
             proof.read(number, HOST)
     except _Found as found:
         rule, first, storage, what = found.args
-        should = SHOULD[rule].format(first=_named(shape, first))
-        where = _named(shape, proof.index) + ("" if storage is None else f", storage {storage}")
-        return Violation(rule, None if first < 0 else first, proof.index, storage, f"{what} but {should} [{where}]")
+        at = [f"queue {place}.{stream}" if place != HOST else "the host" for _, (place, stream), _ in shape.commands]
+        names = [f"command {n} ({kind} on {at[n]})" for n, (kind, _, _) in enumerate(shape.commands)]
+        names += ["the host, after the last command", "the host, before the first command"]
+        where = names[proof.index] + ("" if storage is None else f", storage {storage}")
+        message = f"{what} but {SHOULD[rule].format(first=names[first])} [{where}]"
+        return Violation(rule, None if first < 0 else first, proof.index, storage, message)
     return None
 
 
 def shape_key(schedule: Schedule) -> Shape:
     """What the proof depends on: the same for schedules that differ in ops, attributes, values or layouts only."""
-    commands = tuple([(kind, COMMANDS[kind][1](c)) for c in schedule.commands for kind in (type(c).__name__,)])
+    issued: tuple[Any, ...] = schedule.commands
+    queued = [(type(c).__name__, (c.place, c.stream) if hasattr(c, "stream") else ON_HOST, c) for c in issued]
+    commands = tuple([(kind, queue, COMMANDS[kind][1](c)) for kind, queue, c in queued])
     extents = tuple([(b.storage, b.start, b.stop) for b in schedule.buffers])
     return Shape(commands, extents, schedule.inputs, schedule.results + tuple([n for _, n in schedule.probes]))
 

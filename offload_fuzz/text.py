@@ -21,9 +21,10 @@ import numpy as np
 from offload_fuzz.enclosure import is_float
 from offload_fuzz.errors import InvalidProgram, OffloadError
 from offload_fuzz.ops.base import find_op
-from offload_fuzz.ops.domains import check_attributes, shown
+from offload_fuzz.ops.domains import check_attributes
 from offload_fuzz.program import Node, Program, frozen_input, make_node
 from offload_fuzz.types import DTYPES, NAMES, Array, ArrayType, DType, type_of
+from offload_fuzz.untrusted import shown
 
 _UINT = {1: np.uint8, 2: np.uint16, 4: np.uint32, 8: np.uint64}
 
@@ -110,10 +111,11 @@ def _floats(values: Sequence[Any], d: DType) -> Array:
         raise ValueError(f"element [{lost[0]}] is {values[lost[0]]!r}, which {d.name} cannot hold")
     bits = flat.view(_UINT[d.np.itemsize])
     for i, payload in payloads.items():
-        if payload >> d.bits == 0:
-            bits[i] = payload
-        if payload >> d.bits or not np.isnan(flat[i]):
-            raise ValueError(f"element [{i}] is {values[i]!r} but those bits are not a NaN of {d.name}")
+        bits[i] = payload & (2**d.bits - 1)
+    with np.errstate(invalid="ignore"):  # ml_dtypes warns of a signalling NaN
+        for i, payload in payloads.items():
+            if payload >> d.bits or not np.isnan(flat[i]):
+                raise ValueError(f"element [{i}] is {values[i]!r} but those bits are not a NaN of {d.name}")
     return flat
 
 
@@ -243,7 +245,7 @@ def _parse_inputs(text: str, given: Sequence[Array] | None, where: str) -> list[
         try:
             type = parse_type(match[2])
             if match[3] is not None:
-                array = array_from(type, _literal(match[3]))
+                array = array_from(type, _data(match[3]))
             elif given is None or v >= len(given):
                 raise ValueError("there is no data; print with data=True or give inputs=")
             elif type_of(array := given[v]) != type:
@@ -257,15 +259,20 @@ def _parse_inputs(text: str, given: Sequence[Array] | None, where: str) -> list[
     return arrays
 
 
-def _literal(text: str) -> list[Any]:
-    """`1, 'a', (2, None)` as a list; raises `ValueError` for anything but literals."""
+def _data(text: str) -> list[Any]:
+    """The elements in `1, -2` or `'0x1p+0', 'inf'`; raises `ValueError` for anything else."""
     call = _call(text)
     if call.keywords:
         raise ValueError(f"data is {shown(text)} but should be elements")
-    try:
-        return [ast.literal_eval(a) for a in call.args]
-    except (RecursionError, MemoryError):
-        raise ValueError(f"data is {shown(text)} but should be elements") from None
+    return [_literal(a, "element") for a in call.args]
+
+
+def _attributes(text: str) -> dict[str, Any]:
+    call = _call(text)
+    found = {k.arg: _literal(k.value, k.arg) for k in call.keywords if k.arg is not None}
+    if call.args or len(found) != len(call.keywords):
+        raise ValueError(f"attributes are {shown(text)} but should look like axis=1, keepdims=False, each once")
+    return found
 
 
 def _call(arguments: str) -> ast.Call:
@@ -282,12 +289,11 @@ def _call(arguments: str) -> ast.Call:
     return tree
 
 
-def _attributes(text: str) -> dict[str, Any]:
-    call = _call(text)
-    found = {k.arg: ast.literal_eval(k.value) for k in call.keywords if k.arg is not None}
-    if call.args or len(found) != len(call.keywords):
-        raise ValueError(f"attributes are {shown(text)} but should look like axis=1, keepdims=False, each once")
-    return found
+def _literal(tree: ast.expr, what: str) -> Any:
+    try:
+        return ast.literal_eval(tree)
+    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
+        raise ValueError(f"{what} is no literal; write numbers, strings, True, False, None or tuples") from None
 
 
 def _parse_node(line: str, where: str, types: list[ArrayType]) -> Node:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from offload_fuzz.errors import InvalidProgram, UsageError
 from offload_fuzz.ops.base import find_op
-from offload_fuzz.ops.domains import check_attributes, shown
+from offload_fuzz.ops.domains import check_attributes
 from offload_fuzz.program import Program
 from offload_fuzz.text import node_line, window
 from offload_fuzz.types import ArrayType, type_of
+from offload_fuzz.untrusted import shown
 
 #: Lines of a message are cut here.
 WIDTH = 240

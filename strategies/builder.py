@@ -265,7 +265,7 @@ class CaseBuilder:
             role = self.roles[v]
             if not role or "async" not in self.places[role].features.transfers:
                 out.pop(("transfer", (program.returns, k)), None)
-        names = tuple(p.name for p in self.places[1:])
+        names = tuple(p.spec for p in self.places[1:])
         order = [*inputs, *nodes]
         values = tuple(self.values[v] for v in order)
         return Case(program, Plan(out, seed), names, places=self.places, values=values)

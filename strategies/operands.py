@@ -67,8 +67,8 @@ def _fresh_region(anchor: ArrayType, attributes: dict[str, Any], _: Choices) -> 
     return indexed_shape(anchor.shape, attributes["index"])
 
 
-def _fresh_indices(_: ArrayType, __: dict[str, Any], choices: Choices) -> tuple[int, ...]:
-    return (choices.pick((2, 3, 1, 5, 8)),)
+def _fresh_indices(anchor: ArrayType, attributes: dict[str, Any], choices: Choices) -> tuple[int, ...]:
+    return (choices.pick((2, 3, 1, 5, 8)) if anchor.shape[attributes["axis"]] else 0,)
 
 
 #: relation -> whether a value's type will do, and the shape of a fresh input that will.

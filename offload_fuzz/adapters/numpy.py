@@ -9,7 +9,7 @@ import numpy as np
 
 from offload_fuzz.device import Features
 from offload_fuzz.errors import UsageError
-from offload_fuzz.ops.base import OPS, Op, find_op, slices
+from offload_fuzz.ops.base import OPS, Op, find_op, normalize_axes, slices
 from offload_fuzz.ops.rules import wide
 from offload_fuzz.types import DTYPES, NAMES, Array, type_of
 
@@ -19,19 +19,27 @@ BFLOAT16 = DTYPES["bfloat16"].np
 VIEWS = ("permute_dims", "flip", "broadcast_to", "squeeze", "expand_dims", "getitem")
 
 
+def _view(x: Array, region: tuple[slice, ...]) -> Array:
+    """x[region]; the ellipsis keeps an array without axes a view instead of a scalar."""
+    index: tuple[Any, ...] = (*region, ...)
+    view: Array = x[index]
+    return view
+
+
 def _getitem(x: Array, *, index: Any) -> Array:
-    """As the row's meaning; the ellipsis keeps an array without axes a view instead of a scalar."""
-    return x[(*slices(index), ...)]
+    """As the row's meaning, but always a view."""
+    return _view(x, slices(index))
 
 
 def _flip(x: Array, *, axis: tuple[int, ...] | None) -> Array:
-    """As the row's meaning; the ellipsis keeps an array without axes a view instead of a scalar."""
-    return np.flip(x, axis)[...]
+    """As the row's meaning, but always a view."""
+    axes = normalize_axes(axis, x.ndim)
+    return _view(x, tuple(slice(None, None, -1 if i in axes else None) for i in range(x.ndim)))
 
 
 def _matmul(x1: Array, x2: Array) -> Array:
     """As the row's meaning; ml_dtypes multiplies bfloat16 matrices into float32 (its own accumulator)."""
-    product = np.matmul(x1, x2)
+    product: Array = np.matmul(x1, x2)
     return product.astype(BFLOAT16) if x1.dtype == BFLOAT16 == x2.dtype else product
 
 
@@ -39,7 +47,7 @@ def _mean(x: Array, *, axis: Any, keepdims: bool) -> Any:
     """As the row's meaning; over no elements 0 / 0, without the warning that `np.errstate` does not reach."""
     if x.size:
         return np.mean(x, axis=axis, keepdims=keepdims)
-    return np.add.reduce(x, axis=axis, keepdims=keepdims) / x.dtype.type(0)
+    return np.sum(x, axis=axis, keepdims=keepdims) / x.dtype.type(0)
 
 
 #: Where the row's own function would not do as it is.
@@ -92,7 +100,7 @@ class NumpyDevice:
         self.features = Features(
             ops=AllOps(),
             dtypes=frozenset(DTYPES),
-            in_place=frozenset(op for op, run in self._runs.items() if isinstance(run, np.ufunc) and OPS[op].elementwise),
+            in_place=frozenset(op for op, f in self._runs.items() if OPS[op].elementwise and isinstance(f, np.ufunc)),
             source_free={"blocking": "return"},
             aliasing={"*": "fresh", "reshape": "may", **dict.fromkeys(VIEWS, "view")},
             deterministic=True,

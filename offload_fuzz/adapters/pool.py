@@ -6,13 +6,15 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
+from attrs import evolve
+
 from offload_fuzz.adapters.resolve import resolve
 from offload_fuzz.device import Place, place
 
 
 @cache
 def _opened(spec: str, role: int) -> Place:
-    return resolve(spec)
+    return evolve(resolve(spec), spec=spec)
 
 
 def host() -> Place:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -27,26 +28,30 @@ BFLOAT16 = DTYPES["bfloat16"].np
 INSTALL = "see pytorch.org/get-started for PyTorch's own ways to install it"
 STREAMS = 4  # as many as the `stream` freedom has choices
 
-#: Attributes for asking whether a device has an op, on operands of shape (2, 2).
-PROBES: dict[str, dict[str, Any]] = {
-    "sum": {"axis": (0,), "keepdims": False},
-    "prod": {"axis": (0,), "keepdims": False},
-    "mean": {"axis": (0,), "keepdims": False},
-    "max": {"axis": (0,), "keepdims": False},
-    "argmax": {"axis": 0, "keepdims": False},
-    "cumulative_sum": {"axis": 0},
-    "sort": {"axis": 0},
-    "reshape": {"shape": (4,)},
-    "permute_dims": {"axes": (1, 0)},
-    "flip": {"axis": (0,)},
-    "broadcast_to": {"shape": (2, 2, 2)},
-    "squeeze": {"axis": ()},
-    "expand_dims": {"axis": 0},
-    "concat": {"axis": 0},
-    "getitem": {"index": ((1, None, -1), (0, 2, 1))},
-    "setitem": {"index": ((1, None, -1), (0, 2, 1))},
-    "take": {"axis": 0},
+SQUARE, ROW = (2, 2), (17,)
+REDUCE = {"axis": (0,), "keepdims": False}
+BACKWARDS = (None, None, -1)
+#: What a device is asked, as shapes and attributes; two questions where PyTorch's kernel depends on the shape.
+PROBES: dict[str, list[tuple[tuple[int, ...], dict[str, Any]]]] = {
+    "sum": [(SQUARE, REDUCE)],
+    "prod": [(SQUARE, REDUCE)],
+    "mean": [(SQUARE, REDUCE)],
+    "max": [(SQUARE, REDUCE)],
+    "argmax": [(SQUARE, {"axis": 0, "keepdims": False})],
+    "cumulative_sum": [(SQUARE, {"axis": 0})],
+    "sort": [(SQUARE, {"axis": 0})],
+    "reshape": [(SQUARE, {"shape": (4,)})],
+    "permute_dims": [(SQUARE, {"axes": (1, 0)})],
+    "flip": [(SQUARE, {"axis": (0,)}), (ROW, {"axis": None})],
+    "broadcast_to": [(SQUARE, {"shape": (2, 2, 2)})],
+    "squeeze": [(SQUARE, {"axis": ()})],
+    "expand_dims": [(SQUARE, {"axis": 0})],
+    "concat": [(SQUARE, {"axis": 0})],
+    "getitem": [(SQUARE, {"index": (BACKWARDS, (0, 2, 1))}), (ROW, {"index": (BACKWARDS,)})],
+    "setitem": [(SQUARE, {"index": (BACKWARDS, (0, 2, 1))}), (ROW, {"index": (BACKWARDS,)})],
+    "take": [(SQUARE, {"axis": 1}), (ROW, {"axis": 0})],
 }
+PLAIN: list[tuple[tuple[int, ...], dict[str, Any]]] = [(SQUARE, {})]
 #: How PyTorch says that something is not there, apart from NotImplementedError.
 ABSENT = ("not implemented", "not supported", "unsupported", "not support", "could not run", "not available")
 
@@ -81,7 +86,8 @@ class _Writable:
 
     def __init__(self, array: Array) -> None:
         self.array = array
-        self.__array_interface__ = {**array.__array_interface__, "data": (array.ctypes.data, False)}
+        interface = array.__array_interface__
+        self.__array_interface__ = {**interface, "data": (interface["data"][0], False)}
 
 
 class TorchDevice:
@@ -101,8 +107,9 @@ class TorchDevice:
         self._ops = TorchOps(self.torch)
         self._runs = dict(self._ops.runs)
         self._streams = self._make_streams()
-        dtypes = frozenset(d for d in DTYPES if self._has(lambda d=d: self._ones((1,), d), f"dtype {d}"))
-        ops = {op: found for op in self._runs if (found := frozenset(filter(self._asker(op, dtypes), dtypes)))}
+        dtypes = frozenset(d for d in DTYPES if self._has(partial(self._ones, (1,), d), f"dtype {d}"))
+        asked = {op: frozenset(d for d in dtypes if self._has_op(op, d, dtypes)) for op in self._runs}
+        ops = {op: found for op, found in asked.items() if found}
         self.features = Features(
             ops=ops,
             dtypes=dtypes,
@@ -122,7 +129,7 @@ class TorchDevice:
 
     # ------------------------------------------------------------------------------------------------- protocol
     def upload(self, array: Array, stream: int = 0, blocking: bool = True) -> Tensor:
-        """A tensor of `array`'s bytes and layout on the device: gaps, stride 0 and an offset kept, not negative strides."""
+        """A tensor of `array`'s elements on the device in its layout: gaps, stride 0, offset, no negative stride."""
         if self._streams:
             self._enter(stream)
         source = self._alias(array)
@@ -240,8 +247,8 @@ class TorchDevice:
 
     def _make_streams(self) -> list[Any]:
         """Streams, the first the device's current one, where its type has streams and events; else none."""
-        accelerator = getattr(self.torch, "accelerator", None)
-        current = accelerator.current_accelerator() if accelerator is not None else None
+        accelerator: Any = getattr(self.torch, "accelerator", None)
+        current = accelerator and accelerator.current_accelerator()
         if self._on_cpu or current is None or current.type != self.device.type or self.device.type == "mps":
             return []
         try:
@@ -272,40 +279,36 @@ class TorchDevice:
             raise InternalError(f"{what} raised {type(error).__name__}: {_line(error)} [{self.name}]") from error
         return True
 
-    def _probe(self, op: str, dtype: str) -> tuple[list[Tensor], dict[str, Any]]:
-        """Tiny operands and attributes for `op`."""
-        x = self._ones((2, 2), dtype)
-        operands = [x] * len(OPS[op].operands)
+    def _operands(self, op: str, dtype: str, shape: tuple[int, ...]) -> list[Tensor]:
+        """Tiny operands for `op`, all ones."""
+        operands = [self._ones(shape, dtype)] * len(OPS[op].operands)
         if op == "where":
-            operands[0] = self._ones((2, 2), "bool")
+            operands[0] = self._ones(shape, "bool")
         if op == "take":
             operands[1] = self._ones((1,), "int64")
-        return operands, PROBES.get(op, {})
+        return operands
 
-    def _asker(self, op: str, dtypes: frozenset[str]) -> Callable[[str], bool]:
+    def _has_op(self, op: str, dtype: str, dtypes: frozenset[str]) -> bool:
         """Whether the device has `op` on a dtype; astype must go to each of `dtypes`."""
-        row = OPS[op]
-
-        def ask(dtype: str) -> bool:
-            if dtype not in row.dtypes:
-                return False
-            operands, attributes = self._probe(op, dtype)
-            attempts = [{"dtype": target} for target in dtypes] if op == "astype" else [attributes]
-            return all(self._has(lambda a=a: self._runs[op](operands, a), f"{op} on {dtype}") for a in attempts)
-
-        return ask
+        if dtype not in OPS[op].dtypes:
+            return False
+        probes = [(SQUARE, {"dtype": d}) for d in dtypes] if op == "astype" else PROBES.get(op, PLAIN)
+        run = self._runs[op]
+        return all(
+            self._has(partial(run, self._operands(op, dtype, shape), attributes), f"{op} on {dtype}")
+            for shape, attributes in probes
+        )
 
     def _writes_in_place(self, op: str, dtypes: frozenset[str]) -> bool:
         """Whether `op` takes `out=` on every dtype that is its own result's."""
-
-        def write(dtype: str) -> bool:
-            operands, attributes = self._probe(op, dtype)
+        for dtype in dtypes:
+            operands = self._operands(op, dtype, SQUARE)
             out = operands[0].clone()
-            if self._runs[op](operands, attributes).dtype is not out.dtype:
-                return True
-            return self._has(lambda: self._ops.into[op](operands, out), f"{op} in place on {dtype}")
-
-        return all(map(write, dtypes))
+            if self._runs[op](operands, {}).dtype is out.dtype:
+                into = partial(self._ops.into[op], operands, out)
+                if not self._has(into, f"{op} in place on {dtype}"):
+                    return False
+        return True
 
 
 def _overlaps(shape: tuple[int, ...], strides: tuple[int, ...]) -> bool:
@@ -321,4 +324,3 @@ def _overlaps(shape: tuple[int, ...], strides: tuple[int, ...]) -> bool:
 def _contract_for(kind: str) -> str:
     """The contract of a device type: the CPU's, or the weaker one of the GPUs for every other until it has its own."""
     return "torch-cpu" if kind == "cpu" or "torch-cuda" not in shipped_contracts() else "torch-cuda"
-

@@ -106,7 +106,7 @@ class TorchOps:
 
     @staticmethod
     def axes(x: Tensor, attributes: dict[str, Any]) -> tuple[int, ...]:
-        """The axes to work on, as a tuple; PyTorch takes an empty one for all axes, so that callers must not pass it."""
+        """The axes as a tuple. Callers must not pass on an empty one, which PyTorch takes for all axes."""
         axis = attributes["axis"]
         return tuple(range(x.ndim)) if axis is None else axis
 

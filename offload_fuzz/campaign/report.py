@@ -9,7 +9,7 @@ from attrs import asdict, define, field
 
 from offload_fuzz.campaign.counts import Counts
 from offload_fuzz.campaign.settings import Settings
-from offload_fuzz.errors import EXIT_FINDING, EXIT_NOTHING_TESTED, EXIT_OK
+from offload_fuzz.errors import EXIT_FINDING, EXIT_INCONCLUSIVE, EXIT_NOTHING_TESTED, EXIT_OK
 
 
 @define
@@ -51,6 +51,8 @@ class Report:
             return self.error_code
         if self.findings:
             return EXIT_FINDING
+        if self.counts.judged and self.counts.unknown >= self.counts.judged:
+            return EXIT_INCONCLUSIVE
         return EXIT_OK if self.counts.cases else EXIT_NOTHING_TESTED
 
     def to_json(self) -> dict[str, Any]:

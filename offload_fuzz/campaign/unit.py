@@ -24,7 +24,7 @@ from offload_fuzz.campaign.settings import Settings
 from offload_fuzz.case import Case
 from offload_fuzz.contract import contract_named
 from offload_fuzz.device import Place
-from offload_fuzz.errors import OffloadError, UsageError
+from offload_fuzz.errors import InternalError, OffloadError, UsageError
 from offload_fuzz.finding.diagnose import Diagnosis, diagnose
 from offload_fuzz.finding.examine import Examiner
 from offload_fuzz.finding.shrink import shrink
@@ -70,7 +70,7 @@ def open_workbench(options: Settings) -> Workbench:
         contract = contract_named(options.contract)
         places = (
             host(),
-            *(Place(p.device, evolve(p.features, contract=contract)) for p in places[1:]),
+            *(evolve(p, features=evolve(p.features, contract=contract)) for p in places[1:]),
         )
     if options.strategy is None:
         excluded = set(known_ops(options.exclude_ops))
@@ -170,7 +170,9 @@ class Unit:
         except OffloadError:
             raise
         except Exception as error:
-            name = self.bench.settings.strategy or "cases"
+            name = self.bench.settings.strategy
+            if name is None:
+                raise InternalError(f"strategy cases raised {type(error).__name__}: {error}") from error
             raise UsageError(f"strategy {name} raised {type(error).__name__}: {error} [--strategy]; mend it") from error
         if self.error is not None:
             raise self.error
@@ -224,7 +226,10 @@ class Unit:
         counts.judged += (len(plans) - start) * len(case.program.outputs)
         counts.unknown += unknown
         counts.vacuous += sum(e is not None and e.is_vacuous for e in trial.expected)
+        wrong = any(v.kind == "wrong value" for v in found)
         for verdict in found:
+            if wrong and verdict.kind == "plans disagree":
+                continue  # the same wrong result, said a second time
             if verdict.failed:
                 counts.failures += 1
                 self._failure(case, trial.planned, verdict, counts)

@@ -13,7 +13,7 @@ def identity(kind: str, case: Case) -> str:
     """`F` and eight hexadecimal digits. Findings of one ID are counted as one."""
     program, plan = case.program, case.plan
     graph = [[n.op, min(plan.get("device", v), 1), _dtype_class(n.type.dtype)] for v, n in program.numbered()]
-    choices = sorted({f"{name}={c}" for (name, site), c in plan.non_plain() if name not in ("device", "seed")})
+    choices = sorted({name for name, _ in plan.choices if name != "device"})
     text = json.dumps([kind, graph, choices], sort_keys=True)
     return "F" + hashlib.sha256(text.encode()).hexdigest()[:8]
 

@@ -17,12 +17,14 @@ from offload_fuzz.types import Array, ArrayType, type_of
 class Change:
     """constants: value -> data that takes its place. bypass: value -> the value used instead. outputs: the new ones.
 
-    nodes: value -> (op, operands, attributes) that takes its place, operands by the old numbers.
+    nodes: value -> (op, operands, attributes) that takes its place, operands by the old numbers. kept: value -> the
+    position of the only operand that such a node keeps, whose choices go with it.
     """
 
     constants: Mapping[int, Array] = field(factory=dict)
     bypass: Mapping[int, int] = field(factory=dict)
     nodes: Mapping[int, tuple[str, tuple[int, ...], Mapping[str, Any]]] = field(factory=dict)
+    kept: Mapping[int, int] = field(factory=dict)
     outputs: Sequence[int] | None = None
 
 
@@ -56,7 +58,10 @@ def rebuild(case: Case, change: Change) -> Case:
     for v in sorted(needed - number.keys()):
         old = program.nodes[v - len(program.inputs)]
         op, operands, attributes = change.nodes.get(v, (old.op, old.operands, old.attributes))
-        node = make_node(op, [number[target(o)] for o in operands], attributes, types)
+        renumbered = [number[target(o)] for o in operands]
+        if op == "reshape" and attributes["shape"] == program.types[operands[0]].shape:
+            attributes = {"shape": types[renumbered[0]].shape}  # a reshape to the same shape follows its operand
+        node = make_node(op, renumbered, attributes, types)
         number[v] = len(types)
         nodes.append(node)
         types.append(node.type)
@@ -93,6 +98,17 @@ def _remap(
                 out[name, (new.returns, site[1])] = choice
         elif site[0] in number and number[site[0]] >= len(new.inputs) and site[0] not in change.constants:
             v = number[site[0]]
-            if len(site) == 1 or site[1] < len(new.nodes[v - len(new.inputs)].operands):
-                out[name, (v, *site[1:])] = choice
+            if len(site) == 1:
+                out[name, (v,)] = choice
+                continue
+            k = site[1]
+            if site[0] in change.kept:
+                k = 0 if k == change.kept[site[0]] else len(program_operands(new, v))
+            if k < len(program_operands(new, v)):
+                out[name, (v, k)] = choice
     return out
+
+
+def program_operands(program: Program, v: int) -> tuple[int, ...]:
+    """The operands of the node that makes `v`."""
+    return program.nodes[v - len(program.inputs)].operands

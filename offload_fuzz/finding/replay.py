@@ -1,35 +1,54 @@
-"""Replaying a stored case: FIXED, FAILED, FLAKY, UNKNOWN or ERROR."""
+"""Replaying a stored case: FIXED, FAILED, FLAKY, UNKNOWN or ERROR; in this process, or watched in another."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+import queue
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from attrs import evolve, frozen
 
 from offload_fuzz.adapters.pool import open_places
 from offload_fuzz.case import Case, read_case
-from offload_fuzz.errors import OffloadError, UsageError
+from offload_fuzz.contract import contract_named
+from offload_fuzz.errors import EXIT_FINDING, EXIT_INCONCLUSIVE, EXIT_OK, OffloadError, UsageError
 from offload_fuzz.finding.examine import Examiner
-from offload_fuzz.oracles import UNKNOWN, Verdict
+from offload_fuzz.oracles import FAIL, UNKNOWN, Oracle, Verdict, default_oracles
 from offload_fuzz.trial import Planned, run_plan
 
 FIXED, FAILED, FLAKY, UNCLEAR, ERROR = "FIXED", "FAILED", "FLAKY", "UNKNOWN", "ERROR"
+EXIT_CODES = {FIXED: EXIT_OK, FAILED: EXIT_FINDING, FLAKY: EXIT_FINDING, UNCLEAR: EXIT_INCONCLUSIVE}
+#: Time that a replaying process may take to import what it needs.
+STARTUP_SECONDS = 120.0
 
 
 @frozen(eq=False)
 class Replay:
-    """What one file gave. failures of runs: how often it failed; verdict: of the last failure, or the last run."""
+    """What one file gave. failures of runs: how often it failed; verdict: of the last failure, or the last run.
+
+    finding: what the file says of the failure. message and error_code: why there is no verdict, for an ERROR.
+    """
 
     path: str
     status: str
     case: Case | None
     finding: Mapping[str, Any]
     verdict: Verdict | None
-    failures: int
-    runs: int
+    failures: int = 0
+    runs: int = 0
     message: str = ""
+    error_code: int = 0
+
+    @property
+    def exit_code(self) -> int:
+        """The exit code of the command line for this file alone."""
+        return EXIT_CODES.get(self.status, self.error_code)
 
 
 def with_devices(case: Case, devices: Mapping[str, str], where: str) -> Case:
@@ -37,13 +56,28 @@ def with_devices(case: Case, devices: Mapping[str, str], where: str) -> Case:
     roles = {f"d{i}": name for i, name in enumerate(case.devices)}
     for role in devices:
         if role not in roles:
-            raise UsageError(f"role {role} is not in the case but should be one of {', '.join(roles)} [{where}]")
-    return evolve(case, devices=tuple({**roles, **devices}.values()))
+            known = ", ".join(roles) or "none: it runs on the host alone"
+            raise UsageError(f"role is {role!r} but should be one of the case's roles, {known} [{where}]")
+    return evolve(case, devices=tuple({**roles, **devices}.values()), places=None)
 
 
-def replay_case(case: Case, path: str, finding: Mapping[str, Any], repeat: int = 1) -> Replay:
-    """Run a case `repeat` times on its devices; raises `UsageError` or `MissingDevice` when they cannot be had."""
-    examiner = Examiner(open_places(case.devices))
+def replay_case(
+    case: Case,
+    path: str,
+    finding: Mapping[str, Any],
+    repeat: int = 1,
+    oracles: Sequence[Oracle] | None = None,
+    contract: str | None = None,
+) -> Replay:
+    """Run a case `repeat` times on its devices, judged by `oracles` (default: all) under `contract` (default: theirs).
+
+    Raises `UsageError` or `MissingDevice` when the devices cannot be had.
+    """
+    places = open_places(case.devices)
+    if contract is not None:
+        named = contract_named(contract)
+        places = (places[0], *(evolve(p, features=evolve(p.features, contract=named)) for p in places[1:]))
+    examiner = Examiner(places, default_oracles() if oracles is None else oracles)
     failures, last = 0, None
     verdict = Verdict("pass")
     for _ in range(repeat):
@@ -73,11 +107,115 @@ def _expectation_changed(case: Case, examiner: Examiner) -> bool:
     return False
 
 
-def replay_file(path: str | Path, devices: Mapping[str, str], repeat: int = 1) -> Replay:
+def replay_file(
+    path: str | Path,
+    devices: Mapping[str, str],
+    repeat: int = 1,
+    oracles: Sequence[Oracle] | None = None,
+    contract: str | None = None,
+) -> Replay:
     """Replay one file; whatever is wrong with file or devices becomes an ERROR with its message and exit code."""
     where = str(path)
     try:
         case, finding = read_case(path)
-        return replay_case(with_devices(case, devices, where), where, finding, repeat)
+        return replay_case(with_devices(case, devices, where), where, finding, repeat, oracles, contract)
     except OffloadError as error:
-        return Replay(where, ERROR, None, {"exit_code": error.exit_code}, None, 0, 0, str(error))
+        return Replay(where, ERROR, None, {}, None, message=str(error), error_code=error.exit_code)
+
+
+# ------------------------------------------------------------------------------------------------ in another process
+def supervised(command: Sequence[str], job: Mapping[str, Any], silence: float) -> Iterator[dict[str, Any]]:
+    """Records of a process that is given `job` on one line and replays job["files"] in order, one record a file.
+
+    A process that dies, or says nothing for `silence` seconds, gives the record of its file a verdict of kind crash or
+    hang; another then goes on with the files that are left.
+    """
+    files: list[str] = list(job["files"])
+    while files:
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8")
+        try:
+            lines = _lines_of(process)
+            _send(process.stdin, json.dumps({**job, "files": files}))
+            patience = STARTUP_SECONDS + silence
+            while files:
+                line = _next(lines, patience)
+                if not line:
+                    break
+                record = json.loads(line)
+                if record.get("record") == "ready":
+                    patience = silence
+                    continue
+                if record.get("record") == "error":
+                    raise _error(record)
+                yield record
+                files.pop(0)
+            if files:
+                yield _dead(files.pop(0), process, line, silence)
+        finally:
+            process.kill()
+            process.wait()
+
+
+def _error(record: Mapping[str, Any]) -> OffloadError:
+    error = OffloadError(record["message"])
+    error.exit_code = record["exit_code"]
+    return error
+
+
+def _send(pipe: IO[str] | None, text: str) -> None:
+    assert pipe is not None
+    try:
+        pipe.write(text + "\n")
+        pipe.close()
+    except BrokenPipeError:  # it has died, which its silence tells
+        return
+
+
+def _lines_of(process: subprocess.Popen[str]) -> queue.Queue[str]:
+    """Its lines of output as they come, then an empty one."""
+    lines: queue.Queue[str] = queue.Queue()
+
+    def read() -> None:
+        assert process.stdout is not None
+        for line in process.stdout:
+            lines.put(line)
+        lines.put("")
+
+    threading.Thread(target=read, daemon=True).start()
+    return lines
+
+
+def _next(lines: queue.Queue[str], patience: float) -> str | None:
+    """The next line, empty at the end; None when none comes in time."""
+    try:
+        return lines.get(timeout=patience)
+    except queue.Empty:
+        return None
+
+
+def _dead(path: str, process: subprocess.Popen[str], line: str | None, silence: float) -> dict[str, Any]:
+    if line is None:
+        verdict = Verdict(FAIL, "hang", message=f"no sign of life for {silence:g} s", got="no sign of life")
+    else:
+        status = process.wait()
+        cause = f"signal {signal.Signals(-status).name}" if status < 0 else f"exit code {status}"
+        verdict = Verdict(FAIL, "crash", message=f"the process ended: {cause}", got=cause)
+    return {"path": path, "status": FAILED, "verdict": verdict_json(verdict), "failures": 1, "runs": 1}
+
+
+def verdict_json(verdict: Verdict) -> dict[str, Any]:
+    """A verdict in the words of a stored finding."""
+    return {
+        "kind": verdict.kind,
+        "claim": verdict.claim,
+        "message": verdict.message,
+        "rule": verdict.rule,
+        "expected": verdict.expected,
+        "got": verdict.got,
+        "divergent": verdict.value,
+    }
+
+
+def replay_command() -> list[str]:
+    """The command that serves `supervised`."""
+    return [sys.executable, "-m", "offload_fuzz", "replay-worker"]

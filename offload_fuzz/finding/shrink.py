@@ -78,6 +78,7 @@ def reduce(r: Reduction, values: Callable[[Case], list[Array]]) -> None:
         _bypass(r)
         _plain_choices(r)
         _simplify_ops(r)
+        _simplify_dtype(r)
         if r.case is before:
             break
     _shrink_shapes(r)
@@ -145,17 +146,25 @@ def _bypass(r: Reduction) -> None:
 
 
 def _simplify_ops(r: Reduction) -> None:
-    """If what a node computes does not matter, make it the plainest op that keeps the shape of its first operand."""
+    """If what a node computes does not matter, make it the plainest op that keeps the shape of one of its operands."""
     for v, node in list(r.case.program.numbered()):
         if v >= r.case.program.returns:
             return
-        x = r.case.program.types[node.operands[0]]
-        for op, attributes in PLAINEST:
+        rows = [(op, attributes, k) for op, attributes in PLAINEST for k in range(len(node.operands))]
+        for op, attributes, k in rows:
             if node.op == op:
                 break
-            full = {"shape": x.shape} if attributes else {}
-            if r.change(Change(nodes={v: (op, node.operands[:1], full)})):
+            full = {"shape": r.case.program.types[node.operands[k]].shape} if attributes else {}
+            if r.change(Change(nodes={v: (op, (node.operands[k],), full)}, kept={v: k})):
                 break
+
+
+def _simplify_dtype(r: Reduction) -> None:
+    """float32 data everywhere, if the dtype does not matter."""
+    inputs = r.case.program.inputs
+    if any(x.dtype != np.float32 for x in inputs):
+        with quiet():
+            r.change(Change(constants={v: frozen_input(x.astype(np.float32)) for v, x in enumerate(inputs)}))
 
 
 #: Ops tried in the place of another, the plainest first; True: takes the operand's own shape.
@@ -190,12 +199,20 @@ def _lengths(case: Case) -> list[int]:
 
 
 def _shrink_shapes(r: Reduction) -> None:
-    """Shorten every axis of one length, in all inputs and shape attributes at once; then drop leading axes."""
+    """Shorten axes: all of one length at once, then one position in all inputs, then drop leading axes of length 1."""
     for length in _lengths(r.case):
         for shorter in _shorter(length):
-            candidate = _resized(r.case, length, shorter)
-            if candidate is not None and r.accept(candidate):
+            if _reshaped(r, lambda x, old=length, new=shorter: x[tuple(slice(new if n == old else n) for n in x.shape)]):
                 break
+    rank = max((x.ndim for x in r.case.program.inputs), default=0)
+    for axis in range(rank):
+        _reshaped(r, lambda x, at=axis: x[(..., slice(1), *[slice(None)] * at)] if x.ndim > at else x)
+    for _ in range(rank):
+        if not _reshaped(r, lambda x: x[0] if x.ndim and x.shape[0] == 1 else x):
+            break
+    for _ in range(rank):
+        if not _reshaped(r, lambda x: x[..., 0] if x.ndim and x.shape[-1] == 1 else x):
+            break
 
 
 def _shorter(n: int) -> Iterator[int]:
@@ -206,21 +223,11 @@ def _shorter(n: int) -> Iterator[int]:
             yield m
 
 
-def _resized(case: Case, old: int, new: int) -> Case | None:
-    constants = {}
-    for v, x in enumerate(case.program.inputs):
-        if old in x.shape:
-            constants[v] = frozen_input(x[tuple(slice(0, new) if n == old else slice(None) for n in x.shape)])
-    nodes = {}
-    for v, node in case.program.numbered():
-        shape = node.attributes.get("shape")
-        if isinstance(shape, tuple):
-            resized = tuple(new if n == old else n for n in shape)
-            nodes[v] = (node.op, node.operands, {**node.attributes, "shape": resized})
-    try:
-        return rebuild(case, Change(constants=constants, nodes=nodes))
-    except (InvalidProgram, UsageError):
-        return None
+def _reshaped(r: Reduction, resize: Callable[[Array], Array]) -> bool:
+    """Try the program with its inputs resized, types worked out anew."""
+    resized = {v: resize(x) for v, x in enumerate(r.case.program.inputs)}
+    changed = {v: frozen_input(x) for v, x in resized.items() if x.shape != r.case.program.inputs[v].shape}
+    return bool(changed) and r.change(Change(constants=changed))
 
 
 def _simplify_data(r: Reduction) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,8 @@ from offload_fuzz.reference import evaluate_program, quiet
 from offload_fuzz.trial import Trial
 
 STATE = ".offload-fuzz"
+FINDINGS = "findings"
+SUFFIX = ".offload.json"
 
 
 @frozen(eq=False)
@@ -80,7 +82,7 @@ def state_folder(given: str | Path | None = None) -> Path:
     """The state folder, made with its own .gitignore; raises `UsageError` when it cannot be."""
     folder = Path(given) if given is not None else Path(STATE)
     try:
-        (folder / "findings").mkdir(parents=True, exist_ok=True)
+        (folder / FINDINGS).mkdir(parents=True, exist_ok=True)
         ignore = folder / ".gitignore"
         if not ignore.exists():
             ignore.write_text("*\n", encoding="utf-8")
@@ -89,23 +91,50 @@ def state_folder(given: str | Path | None = None) -> Path:
     return folder
 
 
-def write_finding(folder: Path, finding: Finding) -> Path:
-    """Store a finding; returns its path."""
-    path = folder / "findings" / f"{finding.id}.offload.json"
-    path.write_text(finding.text(), encoding="utf-8")
+def path_of(folder: Path, id: str) -> Path:
+    """Where the finding of an ID is stored in a state folder."""
+    return folder / FINDINGS / f"{id}{SUFFIX}"
+
+
+def write_finding(folder: Path, id: str, text: str) -> Path:
+    """Store the text of a finding's case file, all of it or nothing; returns its path.
+
+    Raises `UsageError` when it cannot be written.
+    """
+    path = path_of(folder, id)
+    unfinished = path.with_suffix(".part")
+    try:
+        unfinished.write_text(text, encoding="utf-8")
+        unfinished.replace(path)
+    except OSError as error:
+        raise UsageError(f"finding {path} cannot be written: {error.strerror}; give another --report-dir") from None
     return path
 
 
-def case_files(*where: str | Path) -> list[Path]:
+def files_below(folder: str | Path) -> list[Path]:
+    """The case files below a folder, in order; raises `UsageError` when it is not there."""
+    path = Path(folder)
+    if not path.is_dir():
+        raise UsageError(f"{folder} is no folder but should be one of *{SUFFIX} files [case_files]")
+    return sorted(path.rglob(f"*{SUFFIX}"))
+
+
+def stored_files(folder: str | Path | None = None) -> list[Path]:
+    """The findings in a state folder, which need not be there yet."""
+    path = Path(folder or STATE) / FINDINGS
+    return sorted(path.glob(f"*{SUFFIX}")) if path.is_dir() else []
+
+
+def case_files(*where: str | Path, folder: str | Path | None = None) -> list[Path]:
     """The case files at paths, below folders, or of IDs in the state folder; raises `UsageError` for none there."""
     found: list[Path] = []
     for item in where:
         path = Path(item)
-        stored = Path(STATE) / "findings" / f"{item}.offload.json"
+        stored = path_of(Path(folder or STATE), str(item))
         if path.is_dir():
-            below: Sequence[Path] = sorted(path.rglob("*.offload.json"))
+            below = files_below(path)
             if not below:
-                raise UsageError(f"folder {item} holds no *.offload.json file; name a file, a folder or an ID")
+                raise UsageError(f"folder {item} holds no *{SUFFIX} file; name a file, a folder or an ID")
             found.extend(below)
         elif path.is_file():
             found.append(path)

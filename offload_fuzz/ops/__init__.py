@@ -1,11 +1,17 @@
 """The ops: one table, `OPS`, of rows by array API category."""
 
 from offload_fuzz.ops import elementwise as elementwise
-from offload_fuzz.ops import shaped as shaped
+from offload_fuzz.ops import statistical as statistical  # isort: split
+
+from offload_fuzz.ops import data_type as data_type
+from offload_fuzz.ops import indexing as indexing
+from offload_fuzz.ops import linear_algebra as linear_algebra
+from offload_fuzz.ops import manipulation as manipulation
+from offload_fuzz.ops import searching as searching
 from offload_fuzz.ops.base import OPS as OPS
 from offload_fuzz.ops.base import Op as Op
-from offload_fuzz.ops.base import defop as defop
 from offload_fuzz.ops.base import find_op as find_op
 from offload_fuzz.ops.base import ulps as ulps
+from offload_fuzz.ops.custom import defop as defop
 
 BUILT_IN: tuple[str, ...] = tuple(OPS)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
-from attrs import evolve, field, frozen
+from attrs import field, frozen
 
 from offload_fuzz.contract import Contract
 from offload_fuzz.enclosure import Enclosure
@@ -250,6 +250,33 @@ def find_op(name: str, where: str = "program") -> Op:
     return op
 
 
+def shaped(
+    numpy: NumpyMeaning,
+    enclose: EncloseRule,
+    category: str,
+    kinds: tuple[str, ...] = ("any",),
+    accuracy: Accuracy = exact,
+    operands: tuple[Operand, ...] = (Operand(),),
+    attributes: dict[str, Domain] | None = None,
+    monotone: tuple[str, ...] = (),
+    moves: bool = False,
+    defined: Callable[..., bool] | None = None,
+) -> Callable[[TypeRule], Op]:
+    """Register the op that the decorated type rule names; a trailing underscore keeps Python's own name free."""
+
+    def decorate(rule: TypeRule) -> Op:
+        name = rule.__name__.rstrip("_")
+        summary = (rule.__doc__ or "").strip().split("\n")[0]
+        return register(
+            Op(
+                name, category, kinds, accuracy, rule, numpy, enclose, operands, attributes or {}, monotone,
+                moves=moves, defined=defined, summary=summary,
+            )
+        )  # fmt: skip  # one row
+
+    return decorate
+
+
 # ---------------------------------------------------------------------------------------------------- type rules
 def same_type(x: ArrayType, **_: object) -> ArrayType:
     """The operand's own type."""
@@ -324,78 +351,4 @@ def indexed_shape(shape: tuple[int, ...], index: Any) -> tuple[int, ...]:
     return tuple(len(range(*slice(*s).indices(n))) for s, n in zip(index, shape, strict=True))
 
 
-# ------------------------------------------------------------------------------------------------- custom ops
-class CustomOp:
-    """What `defop` returns: the type rule, waiting for `@name.reference`, which completes the op."""
-
-    def __init__(self, op: Op) -> None:
-        self.op = op
-
-    def __call__(self, *types: ArrayType, **attributes: object) -> ArrayType:
-        return self.op.type_rule(*types, **attributes)
-
-    def reference(self, function: NumpyMeaning) -> NumpyMeaning:
-        """Register the op with its NumPy meaning: called with operands widened to float64 or more, attributes by name.
-
-        Raises `UsageError` when the two signatures do not agree.
-        """
-        want, got = inspect.signature(self.op.type_rule), inspect.signature(function)
-        if list(want.parameters) != list(got.parameters):
-            raise UsageError(
-                f"the reference of {self.op.name} takes ({', '.join(got.parameters)}) but its type rule takes "
-                f"({', '.join(want.parameters)}) [op {self.op.name}]; both should have the same parameters"
-            )
-        self.op = register(evolve(self.op, numpy=function))
-        return function
-
-
-def defop(
-    name: str,
-    *,
-    kinds: tuple[str, ...] | str = ("numeric",),
-    accuracy: Accuracy = exact,
-    attributes: Mapping[str, Domain] | None = None,
-    elementwise: bool | None = None,
-    relations: tuple[str, ...] | None = None,
-) -> Callable[[TypeRule], CustomOp]:
-    """Decorate a type rule `(x1: ArrayType, ..., *, attribute, ...) -> ArrayType` into a custom op.
-
-    name: the op's name, which backends get. kinds: array API kinds of the operands. accuracy: `of.exact`,
-    `of.ulps(n)`. attributes: name -> domain. elementwise: whether operand and result have one shape (default: for
-    one-operand ops whose rule returns its operand). Complete it with `@name.reference`.
-    Raises `UsageError` for an unknown kind, a malformed attribute domain or signature, or a name that is taken.
-    """
-    from offload_fuzz.ops import rules
-
-    def decorate(rule: TypeRule) -> CustomOp:
-        parameters = list(inspect.signature(rule).parameters.values())
-        positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-        if not positional:
-            raise UsageError(f"the type rule of {name} takes no operand but should take at least one [op {name}]")
-        if accuracy.kind not in rules.RULES:
-            raise one_of("accuracy of a custom op", accuracy.kind, rules.RULES, f"op {name}")
-        kinds_ = (kinds,) if isinstance(kinds, str) else tuple(kinds)
-        for kind in kinds_:
-            if kind not in KINDS:
-                raise one_of("kind", kind, KINDS, f"op {name}")
-        op = Op(
-            name,
-            "custom",
-            kinds_,
-            accuracy,
-            rule,
-            np.positive,
-            rules.RULES[accuracy.kind],
-            operands=tuple(
-                Operand(relations[i] if relations else "any" if i == 0 else "broadcast") for i in range(len(positional))
-            ),
-            attributes=dict(attributes or {}),
-            elementwise=bool(elementwise),
-            summary=(rule.__doc__ or "").strip(),
-            custom=True,
-        )
-        if not name.isidentifier():
-            raise UsageError(f"op name is {name!r} but should be an identifier [defop]")
-        return CustomOp(op)
-
-    return decorate
+from offload_fuzz.ops.custom import defop as defop  # noqa: E402  # its old place; it needs the names above

@@ -11,6 +11,7 @@ from typing import Any
 from offload_fuzz.errors import InvalidProgram
 from offload_fuzz.ops import base
 from offload_fuzz.types import DTYPES, MAX_NDIM
+from offload_fuzz.untrusted import shown
 
 
 def _int(value: Any) -> bool:
@@ -65,12 +66,3 @@ def check_attributes(op: base.Op, attributes: Mapping[str, Any]) -> None:
                 raise InvalidProgram(
                     f"{op.name} has {name}={shown(attributes[name])} but should have {should_be.format(domain=domain)}"
                 )
-
-
-def shown(value: Any, width: int = 60) -> str:
-    """`value` as a message shows it: its repr, cut short."""
-    try:
-        text = repr(value)
-    except (ValueError, RecursionError):  # an int of more digits than Python prints
-        text = f"<{type(value).__name__}>"
-    return text if len(text) <= width else f"{text[: width - 3]}..."

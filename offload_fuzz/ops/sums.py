@@ -1,34 +1,104 @@
-"""Enclosure rules for ops that accumulate: sum, mean, prod, cumulative_sum, matmul.
+"""Enclosure rules for ops that add up: sum, mean, cumulative_sum, matmul.
 
 A result is one number iff every term is a multiple of 2**q and the sum of magnitudes is at most 2**(q+p): then no
-partial sum rounds, in any order. Else it is within gamma_k * sum|term| + k * eta of the exact one, with
-gamma_k = k*u / (1 - k*u) (Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., section 4.2).
+partial sum rounds, in any order. Else n terms that are added in any order give a sum within (n-1) * u * sum|term| of
+the exact one, and a product of n pairs within n * u * sum|x*y|, for any n (Jeannerod and Rump, "Improved error bounds
+for inner products in floating-point arithmetic", SIAM J. Matrix Anal. Appl. 34 (2013)); what is narrowed at the end is
+rounded once more. Where a partial sum may overflow in some order, infinities join, and NaN where both may.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from attrs import frozen
 
-from offload_fuzz.enclosure import Enclosure, between, computed, either_zero, exact, step, whole
-from offload_fuzz.ops.base import Application, normalize_axes, normalize_axis, slices
-from offload_fuzz.ops.rules import LONG_DIGITS, Value, outward, reference, wide
-from offload_fuzz.types import DTYPES, Array, is_floating
+from offload_fuzz.enclosure import Bounds, Enclosure, between, either_zero, exact, some
+from offload_fuzz.ops.base import Application, normalize_axes, normalize_axis
+from offload_fuzz.ops.rounding import FLOAT64, WIDE_UNIT, narrowed, wide
+from offload_fuzz.ops.rules import Value, integer_rule
+from offload_fuzz.types import DTYPES, Array, DType, is_floating
 
 NO_BIT = 1 << 20  # the exponent of the lowest set bit of zero: above every other
 
 
+# ------------------------------------------------------------------------------------------------ what is kept of a sum
+@frozen
+class Kept:
+    """The number format that partial sums are sure to have: the least of the accumulator and of the result."""
+
+    precision: int
+    emin: int
+    emax: int
+    unit: float
+    eta: float
+    max: float
+    narrow: bool
+
+
+def kept(a: Application) -> Kept:
+    """What the contract says of the accumulator for the dtype of the result."""
+    result = DTYPES[a.type.dtype]
+    accumulator = DTYPES[a.contract.accumulator_of(a.type.dtype)]
+    if accumulator is result:
+        return _kept(result)
+    both: tuple[DType, DType] = (accumulator, result)
+    return Kept(
+        min(d.precision for d in both),
+        max(d.emin for d in both),
+        min(d.emax for d in both),
+        max(d.unit for d in both),
+        max(d.eta for d in both),
+        min(d.max for d in both),
+        accumulator.precision < result.precision or accumulator.emax < result.emax,
+    )
+
+
+def _kept(d: DType) -> Kept:
+    return _SAME[d.name]
+
+
+_SAME = {d.name: Kept(d.precision, d.emin, d.emax, d.unit, d.eta, d.max, False) for d in DTYPES.values() if d.precision}
+
+
 def lowest_bit(x: Array) -> Array:
     """The exponent of the lowest set bit of each finite wide element (`NO_BIT` for zero)."""
-    fraction, exponent = np.frexp(x.astype(np.float64))
-    digits = np.ldexp(fraction, 53).astype(np.int64)
-    low = (digits & -digits).astype(np.float64)
-    return np.where(digits == 0, NO_BIT, exponent - 54 + np.frexp(low)[1])
+    fraction, exponent = np.frexp(x)
+    digits = np.ldexp(fraction, 63).astype(np.int64)  # elements have at most 53 bits
+    low = (digits & -digits).astype(FLOAT64)
+    return np.where(digits == 0, NO_BIT, exponent - 64 + np.frexp(low)[1])
 
 
+def lowest_of_all(x: Array) -> int:
+    """The exponent of a bit that is not above the lowest set bit of any wide element, cheaply."""
+    if x.size == 0:
+        return NO_BIT
+    fraction, exponent = np.frexp(x)
+    digits = np.ldexp(fraction, 62).astype(np.int64) | (1 << 62)
+    low = np.ldexp((digits & -digits).astype(x.dtype), exponent).min()
+    return int(np.frexp(low)[1]) - 63
+
+
+def all_multiples(x: Array, top: float, k: Kept) -> bool:
+    """Whether no sum of the wide terms `x` rounds, `top` being the largest sum of magnitudes."""
+    if not top < 2.0**k.emax:
+        return False
+    q = max(math.frexp(top)[1] - k.precision, k.emin - k.precision + 1)
+    scaled = x * np.ldexp(x.dtype.type(1), -q)
+    return bool(np.count_nonzero(np.rint(scaled) == scaled) == x.size)
+
+
+def never_rounds(low_bit: Array, magnitude: Array, k: Kept) -> Array:
+    """Per result: whether no partial sum rounds or overflows, in any order."""
+    q = np.minimum(np.maximum(low_bit, -20000), 20000)
+    top = np.ldexp(magnitude.dtype.type(1), np.minimum(q + k.precision, k.emax))
+    return np.asarray(((magnitude <= top) & (q >= k.emin - k.precision + 1)) | (magnitude == 0))
+
+
+# ------------------------------------------------------------------------------------------------------------ gathering
 @frozen
 class Reduction:
     """How terms are gathered: functions over the terms, and how many terms each result has."""
@@ -41,261 +111,215 @@ class Reduction:
 
 def along_axes(axes: tuple[int, ...], keepdims: bool, shape: tuple[int, ...]) -> Reduction:
     """Reduce over `axes`."""
-    k = int(np.prod([shape[i] for i in axes], dtype=np.int64))
+    over: dict[str, Any] = {"axis": axes, "keepdims": keepdims}
     return Reduction(
-        lambda x: np.asarray(np.sum(x, axis=axes, keepdims=keepdims)),
-        lambda x: np.asarray(np.any(x, axis=axes, keepdims=keepdims)),
-        lambda x: np.asarray(np.min(x, axis=axes, keepdims=keepdims, initial=NO_BIT)),
-        k,
+        lambda x: np.asarray(np.add.reduce(x, **over)),
+        lambda x: np.asarray(np.logical_or.reduce(x, **over)),
+        lambda x: np.asarray(np.minimum.reduce(x, initial=NO_BIT, **over)),
+        math.prod([shape[i] for i in axes]),
     )
 
 
 def prefixes(axis: int, shape: tuple[int, ...]) -> Reduction:
     """Reduce the first 1, 2, ... n terms along `axis`."""
-    count = np.arange(1, shape[axis] + 1, dtype=np.float64).reshape([-1 if i == axis else 1 for i in range(len(shape))])
+    count = np.arange(1, shape[axis] + 1, dtype=FLOAT64).reshape([-1 if i == axis else 1 for i in range(len(shape))])
     return Reduction(
-        lambda x: np.cumsum(x, axis=axis),
-        lambda x: np.logical_or.accumulate(x, axis=axis),
-        lambda x: np.minimum.accumulate(x, axis=axis),
-        np.broadcast_to(count, shape),
+        lambda x: np.asarray(np.add.accumulate(x, axis=axis)),
+        lambda x: np.asarray(np.logical_or.accumulate(x, axis=axis)),
+        lambda x: np.asarray(np.minimum.accumulate(x, axis=axis)),
+        count,
     )
 
 
 @frozen
 class Sum:
-    """Exact sums of terms known as bounds, wide: lowest and highest sum, sum of magnitudes, and special cases."""
+    """Exact sums of the finite parts of terms, wide, and where infinities and NaN may or must be among the terms.
+
+    rounds: where some order of adding may round; the sum of magnitudes bounds what it may lose.
+    """
 
     lo: Array
     hi: Array
     magnitude: Array
-    nan: Array
-    empty: Array
-    whole: Array
+    rounds: Any = True
+    nan: Any = False
+    empty: Any = False
+    up: Any = False
+    down: Any = False
+    must_up: Any = False
+    must_down: Any = False
 
 
-def gather(e: Enclosure, dtype: str, r: Reduction) -> Sum:
-    """The set of exact sums of terms within `e`, infinities and NaN by the rules of IEEE addition."""
-    if e.is_singleton and np.isfinite(e.lo).all():
-        x = wide(e.lo, dtype)
-        total = r.add(x)
-        none = np.zeros(total.shape, np.bool_)
-        return Sum(total, total, r.add(np.abs(x)), none, none, none)
-    b = e.bounds()
-    lo, hi = wide(b.lo, dtype), wide(b.hi, dtype)
-    maybe_up, maybe_down = r.any(np.isposinf(hi)), r.any(np.isneginf(lo))
-    must_up, must_down = r.any(np.isposinf(lo)), r.any(np.isneginf(hi))
-    finite_lo = np.where(np.isfinite(lo), lo, 0.0)
-    finite_hi = np.where(np.isfinite(hi), hi, 0.0)
-    low, high = r.add(finite_lo), r.add(finite_hi)
-    low = np.where(must_up, np.inf, np.where(maybe_down, -np.inf, low))
-    high = np.where(must_down, -np.inf, np.where(maybe_up, np.inf, high))
-    empty = r.any(b.empty) | (must_up & must_down)
-    nan = r.any(b.nan) | (maybe_up & maybe_down)
-    magnitude = r.add(np.maximum(np.abs(finite_lo), np.abs(finite_hi)))
-    return Sum(low, high, magnitude, nan, empty, maybe_up & maybe_down)
+def known_bounds(x: Array, b: Bounds | None) -> Bounds:
+    """The bounds of an operand, or those of its wide value `x` if it is known (`b` is None)."""
+    if b is not None:
+        return b
+    nan = np.isnan(x)
+    x = np.where(nan, x.dtype.type(0), x) if some(nan) else x
+    return Bounds(x, x, np.asarray(nan), np.asarray(nan))
 
 
-def enclose_sum(s: Sum, count: Any, accumulator: str, result: str, extra_roundings: int = 0) -> tuple[Array, Array]:
-    """Wide ends of everything that a summation of `count` terms in `accumulator` may give."""
-    d = DTYPES[accumulator]
-    host_unit = 2.0**-LONG_DIGITS if result == "float64" else 2.0**-53
-    k = np.asarray(count, s.magnitude.dtype) + extra_roundings
-    ku = np.minimum(k * d.unit, 1.0)
-    gamma = np.where(ku < 1.0, ku / np.maximum(1.0 - ku, d.unit), np.inf)
-    error = gamma * s.magnitude + k * d.eta + 2 * k * host_unit * s.magnitude
-    error = np.where(np.isnan(error), np.inf, error)
-    unbounded = s.whole | (s.magnitude * (1.0 + gamma) > min(d.max, DTYPES[result].max)) | ~np.isfinite(error)
-    unbounded = unbounded & (s.magnitude > 0)
-    lo = np.where(np.isinf(s.lo), s.lo, s.lo - error)
-    hi = np.where(np.isinf(s.hi), s.hi, s.hi + error)
-    return np.where(unbounded, -np.inf, lo), np.where(unbounded, np.inf, hi)
+def gather(b: Bounds, r: Reduction, k: Kept, known: bool) -> Sum:
+    """The set of exact sums of terms within wide `b`, each of which is one number if `known`."""
+    up, down, must_up, must_down = b.hi == np.inf, b.lo == -np.inf, b.lo == np.inf, b.hi == -np.inf
+    infinite, zero = must_up | must_down, b.lo.dtype.type(0)
+    lo, hi = np.where(infinite, zero, b.lo), np.where(infinite, zero, b.hi)
+    magnitude = r.add(np.maximum(np.abs(lo), np.abs(hi)))
+    rounds = ~never_rounds(r.min(lowest_bit(lo)), magnitude, k) if known else True
+    return Sum(
+        r.add(lo), r.add(hi), magnitude, rounds, r.any(b.nan), r.any(b.empty), r.any(up), r.any(down), r.any(must_up),
+        r.any(must_down),
+    )  # fmt: skip  # in the order of the fields
 
 
-def narrowest(a: Application, dtype: str) -> str:
-    """The narrowest of accumulator and result, by significand."""
-    accumulator = a.contract.accumulator_of(dtype)
-    return min(accumulator, a.type.dtype, key=lambda n: DTYPES[n].precision)
+def enclose_sum(s: Sum, roundings: Any, underflows: Any, a: Application, k: Kept, over: int = 1) -> Enclosure:
+    """What adding up may give, with so many roundings on the way for each term, divided by `over`.
+
+    underflows: how many terms may each have lost half of the smallest subnormal.
+    """
+    dtype = a.type.dtype
+    unit, host = k.unit, WIDE_UNIT[dtype]
+    if k.narrow:  # terms are rounded to the accumulator, the sum as well
+        roundings, underflows = roundings + 3, underflows + roundings + 3
+    error = s.magnitude * (roundings * unit * (1.0 + 4.0 * unit)) + underflows * k.eta
+    error = error + s.magnitude * ((roundings + 8) * 2.0 * host) * (error > 0)
+    # operands that are open to infinity make any error possible, and no term at all makes none of it
+    error = np.where(np.isinf(s.magnitude), np.inf, error) if s.rounds is True else np.where(s.rounds, error, 0.0)
+    risky = s.magnitude + error > k.max
+    up, down, nan, empty = s.up, s.down, s.nan, s.empty
+    if some(risky):
+        up = up | (risky & ((s.magnitude + s.hi) / 2 + error > k.max))
+        down = down | (risky & ((s.magnitude - s.lo) / 2 + error > k.max))
+    lo, hi = s.lo - error, s.hi + error
+    if over > 1:
+        lo, hi = _quotients(lo, hi, over, a)
+    lo, hi = narrowed(lo, dtype), narrowed(hi, dtype)
+    if up is False and down is False and nan is False:
+        return either_zero(between(lo, hi))
+    shape = a.type.shape
+    nan, empty = nan | (up & down), empty | (s.must_up & s.must_down)
+    unbounded = s.must_up | s.must_down | empty
+    e = either_zero(between(lo, hi, np.broadcast_to(nan, shape), np.broadcast_to(unbounded, shape)))
+    pinf = np.broadcast_to(up & np.logical_not(s.must_down | empty), shape)
+    ninf = np.broadcast_to(down & np.logical_not(s.must_up | empty), shape)
+    return Enclosure(e.lo, e.hi, nan=e.nan, ninf=ninf if some(ninf) else None, pinf=pinf if some(pinf) else None)
 
 
-def never_rounds(low_bit: Array, magnitude: Array, a: Application, dtype: str) -> Array:
-    """Per result: whether no partial sum rounds or overflows, in any order."""
-    d = DTYPES[narrowest(a, dtype)]
-    q = np.clip(low_bit, -2000, 2000)
-    fits = magnitude <= np.ldexp(np.asarray(1.0, magnitude.dtype), np.minimum(q + d.precision, d.emax))
-    return np.asarray((fits & (q >= d.emin - d.precision + 1)) | (magnitude == 0))
+def _quotients(lo: Array, hi: Array, n: int, a: Application) -> tuple[Array, Array]:
+    """The ends divided by `n`, or multiplied by its reciprocal, before the last rounding."""
+    lo, hi = lo / n, hi / n
+    if n & (n - 1) == 0:
+        return lo, hi
+    d = DTYPES[a.type.dtype]
+    ulps = 0.0 if "divide" in a.contract.correctly_rounded else a.contract.ulps_of("divide", d.name, 2.0)
+    rounded = 1.0 if n < 2**d.precision else 2.0  # the reciprocal, and n itself
+    loss = (rounded + 2.0 * ulps) * max(d.unit, d.eta * n) * (1.0 + 4.0 * d.unit)
+    return lo - np.abs(lo) * loss - ulps * d.eta, hi + np.abs(hi) * loss + ulps * d.eta
 
 
+# ---------------------------------------------------------------------------------------------------------------- rules
 def sum_rule(a: Application) -> Value:
-    """sum: wrapping for integers; exact or within gamma_k for floats."""
+    """sum: wrapping for integers; exact or within the bound for floats."""
     if not is_floating(a.type.dtype):
         return integer_rule(a)
-    shape = a.operands[0].lo.shape
-    axes = normalize_axes(a.attributes["axis"], len(shape))
-    return _sum(a, along_axes(axes, a.attributes["keepdims"], shape))
+    shape = a.values[0].shape
+    return _sum(a, along_axes(normalize_axes(a.attributes["axis"], len(shape)), a.attributes["keepdims"], shape))
 
 
 def cumulative_sum_rule(a: Application) -> Value:
     """cumulative_sum: prefix i uses terms 1..i only, in any order."""
     if not is_floating(a.type.dtype):
         return integer_rule(a)
-    shape = a.operands[0].lo.shape
+    shape = a.values[0].shape
     return _sum(a, prefixes(normalize_axis(a.attributes["axis"], len(shape)), shape))
 
 
-def _sum(a: Application, r: Reduction) -> Value:
-    (e,) = a.operands
-    dtype = a.type.dtype
-    s = gather(e, dtype, r)
-    value = _nearest(s, dtype)
-    one = e.is_singleton and bool(np.isfinite(e.lo).all())
-    if one and never_rounds(r.min(lowest_bit(e.lo)), s.magnitude, a, dtype).all():
-        return value, either_zero(exact(value))
-    lo, hi = outward(*enclose_sum(s, r.count, a.contract.accumulator_of(dtype), dtype), dtype)
-    open_ = np.isneginf(lo) & np.isposinf(hi)
-    return value, either_zero(between(lo, hi, s.nan | open_, s.empty))
-
-
-def _nearest(s: Sum, dtype: str) -> Array:
-    value = np.where(s.empty | s.whole, np.nan, np.where(np.isinf(s.lo), s.lo, s.hi))
-    return value.astype(DTYPES[dtype].np)
-
-
-def integer_rule(a: Application) -> Value:
-    """Integer accumulation wraps, so it takes singletons only."""
-    value = reference(a)
-    return value, computed(value) if all(e.is_certain for e in a.operands) else None
-
-
 def mean_rule(a: Application) -> Value:
-    """mean: the sum, then a division or a multiplication by the reciprocal (2 ulps); exact for powers of two."""
-    (e,) = a.operands
-    dtype = a.type.dtype
-    shape = e.lo.shape
+    """mean: the sum, then a division or a multiplication by the reciprocal; exact for powers of two only."""
+    shape = a.values[0].shape
     r = along_axes(normalize_axes(a.attributes["axis"], len(shape)), a.attributes["keepdims"], shape)
-    n = r.count
-    s = gather(e, dtype, r)
-    if n == 0:
-        value = np.full(a.type.shape, np.nan, a.type.np)
-        return value, computed(value)
-    quotient = s.hi / n
-    value = np.where(s.empty | s.whole, np.nan, quotient).astype(a.type.np)
-    one = e.is_singleton and bool(np.isfinite(e.lo).all())
-    if one and n & (n - 1) == 0 and bool((value.astype(quotient.dtype) == quotient).all()):
-        # partial sums may also be kept divided, so they must fit after the division as well
-        if never_rounds(r.min(lowest_bit(e.lo)) - (n.bit_length() - 1), s.magnitude, a, dtype).all():
-            return value, either_zero(exact(value))
-    lo, hi = enclose_sum(s, n, a.contract.accumulator_of(dtype), dtype, 1)
-    lo, hi = outward(lo / n, hi / n, dtype)
-    open_ = np.isneginf(lo) & np.isposinf(hi)
-    return value, either_zero(between(step(lo, -2), step(hi, 2), s.nan | open_, s.empty))
+    if r.count == 0:
+        return _nothing(a)
+    return _sum(a, r, r.count)
 
 
-def prod_rule(a: Application) -> Value:
-    """prod: exact iff the odd parts fit and no sub-product can leave the normal range; wrapping for integers."""
-    if not is_floating(a.type.dtype):
-        return integer_rule(a)
+def _nothing(a: Application) -> Value:
+    nan = np.ones(a.type.shape, np.bool_)
+    value = np.full(a.type.shape, np.nan, a.type.np)
+    return value, between(value, value, nan, nan)
+
+
+def _sum(a: Application, r: Reduction, over: int = 1) -> Value:
     (e,) = a.operands
-    if not e.is_singleton:
-        return reference(a), None
-    dtype = a.type.dtype
-    d = DTYPES[narrowest(a, dtype)]
-    x = wide(e.lo, dtype)
-    shape = e.lo.shape
-    axes = normalize_axes(a.attributes["axis"], len(shape))
-    r = along_axes(axes, a.attributes["keepdims"], shape)
-    product = np.asarray(np.prod(x, axis=axes, keepdims=a.attributes["keepdims"]))
-    value = product.astype(a.type.np)
-    finite = np.isfinite(x) & (x != 0)
-    logs = np.where(finite, np.log2(np.abs(np.where(finite, x, 1.0))), 0.0)
-    inside = (r.add(np.maximum(logs, 0)) < d.emax) & (r.add(np.minimum(logs, 0)) > d.emin + 1)
-    odd_bits = np.where(finite, np.frexp(x)[1] - np.where(finite, lowest_bit(np.where(finite, x, 1.0)), 0), 0)
-    fits = r.add(odd_bits) <= d.precision
-    if (inside & fits).all():
-        return value, computed(value)
-    k = r.count + 1
-    ku = min(k * d.unit, 0.999999)
-    margin = np.abs(product) * (ku / (1 - ku) + k * 2.0**-50)
-    lo, hi = outward(product - margin, product + margin, dtype)
-    nan = np.isnan(product)
-    safe = inside & ~nan & (k * d.unit < 1)
-    settled = nan & (r.any(np.isnan(x)) | inside)
-    full = np.where(safe, hi, np.asarray(np.inf, a.type.np))
-    empty = np.where(safe, lo, np.asarray(-np.inf, a.type.np))
-    return value, between(empty, full, ~safe, settled)
+    dtype, k = a.type.dtype, kept(a)
+    x = wide(a.values[0], dtype)
+    total = r.add(x)
+    value = narrowed(total if over == 1 else total / over, dtype)
+    known = e.is_certain
+    if known:
+        magnitude = r.add(np.abs(x))
+        if all_multiples(x, float(magnitude.max(initial=0.0)), k):
+            if over == 1:
+                return value, either_zero(exact(value))
+            return value, enclose_sum(Sum(total, total, magnitude, False), 0, 0, a, k, over)
+    b = None if known else e.bounds()
+    if b is not None:
+        b = Bounds(wide(b.lo, dtype), wide(b.hi, dtype), b.nan, b.empty)
+    s = gather(known_bounds(x, b), r, k, known)
+    return value, enclose_sum(s, r.count - 1, 0, a, k, over)
 
 
 def matmul_rule(a: Application) -> Value:
     """matmul: products accumulate along the contracted axis; uncertain operands by midpoint and radius."""
     if not is_floating(a.type.dtype):
         return integer_rule(a)
-    dtype = a.type.dtype
-    count = a.operands[0].lo.shape[-1]
+    dtype, k = a.type.dtype, kept(a)
+    x, y = (wide(v, dtype) for v in a.values)
+    product = np.matmul(x, y)
+    value = narrowed(product, dtype)
+    if all(e.is_certain for e in a.operands):
+        return value, _product_of_known(a, x, y, product, value, k)
     b1, b2 = (e.bounds() for e in a.operands)
     (lo1, hi1), (lo2, hi2) = ((wide(b.lo, dtype), wide(b.hi, dtype)) for b in (b1, b2))
-    special = any(bool((~np.isfinite(x)).any()) for x in (lo1, hi1, lo2, hi2)) or any(
-        bool(b.nan.any()) for b in (b1, b2)
-    )
-    if all(e.is_singleton for e in a.operands):
-        return _matmul_singletons(a, wide(a.operands[0].lo, dtype), wide(a.operands[1].lo, dtype), special)
-    value = np.matmul(wide(a.values[0], dtype), wide(a.values[1], dtype)).astype(a.type.np)
-    if special:
-        return value, whole(a.type)
+    open1, open2 = (b.nan | ~np.isfinite(b.lo) | ~np.isfinite(b.hi) for b in (b1, b2))
+    open_ = np.any(open1, axis=-1)[..., :, None] | np.any(open2, axis=-2)[..., None, :]
+    zero = x.dtype.type(0)
+    lo1, hi1 = np.where(open1, zero, lo1), np.where(open1, zero, hi1)
+    lo2, hi2 = np.where(open2, zero, lo2), np.where(open2, zero, hi2)
     mid1, mid2, rad1, rad2 = (lo1 + hi1) / 2, (lo2 + hi2) / 2, (hi1 - lo1) / 2, (hi2 - lo2) / 2
-    big1, big2 = np.abs(mid1) + rad1, np.abs(mid2) + rad2
-    center = np.matmul(mid1, mid2)
-    radius = np.matmul(rad1, big2) + np.matmul(np.abs(mid1), rad2)
-    magnitude = np.matmul(big1, big2)
-    radius = radius * (1 + 2.0**-40) + magnitude * 2.0**-50
-    none = np.zeros(center.shape, np.bool_)
-    s = Sum(center - radius, center + radius, magnitude, none, none, none)
-    return value, _matmul_interval(a, s, count)
+    big1, big2 = np.maximum(np.abs(lo1), np.abs(hi1)), np.maximum(np.abs(lo2), np.abs(hi2))
+    center, magnitude = np.matmul(mid1, mid2), np.matmul(big1, big2)
+    host = WIDE_UNIT[dtype] * (x.shape[-1] + 8)
+    radius = (np.matmul(rad1, big2) + np.matmul(np.abs(mid1), rad2)) * (1 + 4 * host) + magnitude * 4 * host
+    e = _accumulated(a, Sum(center - radius, center + radius, magnitude), x.shape[-1], k)
+    if not some(open_):
+        return value, e
+    b = e.bounds()
+    top = np.asarray(np.inf, a.type.np)
+    return value, between(np.where(open_, -top, b.lo), np.where(open_, top, b.hi), b.nan | open_, b.empty)
 
 
-def _matmul_interval(a: Application, s: Sum, count: int) -> Enclosure:
-    lo, hi = outward(*enclose_sum(s, count, a.contract.accumulator_of(a.type.dtype), a.type.dtype), a.type.dtype)
-    open_ = np.isneginf(lo) & np.isposinf(hi)
-    return either_zero(between(lo, hi, s.nan | open_, s.empty))
+def _accumulated(a: Application, s: Sum, count: int, k: Kept) -> Enclosure:
+    return enclose_sum(s, count, count, a, k)
 
 
-def _matmul_singletons(a: Application, x: Array, y: Array, special: bool) -> Value:
-    dtype, count = a.type.dtype, x.shape[-1]
-    product = np.matmul(x, y)
-    value = product.astype(a.type.np)
-    finite_x, finite_y = (np.where(np.isfinite(v), v, 0.0) if special else v for v in (x, y))
-    magnitude = np.matmul(np.abs(finite_x), np.abs(finite_y))
-    low_bit = (
-        lowest_bit(finite_x).min(axis=-1, initial=NO_BIT)[..., :, None]
-        + lowest_bit(finite_y).min(axis=-2, initial=NO_BIT)[..., None, :]
-    )
-    steady = never_rounds(np.minimum(low_bit, NO_BIT), magnitude, a, dtype)
-    if not special and steady.all():
-        return value, either_zero(exact(value))
-    nan, infinite = np.isnan(product), np.isinf(product)
-    finite_product = np.where(nan | infinite, 0.0, product)
-    none = np.zeros(product.shape, np.bool_)
-    s = Sum(
-        np.where(infinite, product, finite_product),
-        np.where(infinite, product, finite_product),
-        magnitude,
-        nan,
-        nan,
-        none,
-    )
-    return value, _matmul_interval(a, s, count)
-
-
-def region_rule(a: Application) -> Value:
-    """setitem: bits of the one operand outside the region, of the other inside it."""
-    value = reference(a)
-    x, update = a.operands
-    if x.is_singleton and update.is_singleton:
-        return value, exact(value)
-    bx, bu = x.bounds(), update.bounds()
-    region = slices(a.attributes["index"])
-
-    def put(base: Array, part: Array) -> Array:
-        out = base.copy()
-        out[region] = part
-        return out
-
-    return value, between(put(bx.lo, bu.lo), put(bx.hi, bu.hi), put(bx.nan, bu.nan), put(bx.empty, bu.empty))
+def _product_of_known(a: Application, x: Array, y: Array, product: Array, value: Array, k: Kept) -> Enclosure:
+    magnitude = np.matmul(np.abs(x), np.abs(y))
+    top = float(magnitude.max(initial=0.0))
+    if top < 2.0**k.emax:
+        low = lowest_of_all(x) + lowest_of_all(y)
+        if low >= k.emin - k.precision + 1 and top <= math.ldexp(1.0, min(low + k.precision, k.emax)):
+            return either_zero(exact(value))
+        finite_x, finite_y = x, y
+    else:
+        finite_x, finite_y = (np.where(np.isfinite(v), v, v.dtype.type(0)) for v in (x, y))
+        magnitude = np.matmul(np.abs(finite_x), np.abs(finite_y))
+    low_x = np.minimum.reduce(lowest_bit(finite_x), axis=-1, initial=NO_BIT)
+    low_y = np.minimum.reduce(lowest_bit(finite_y), axis=-2, initial=NO_BIT)
+    rounds = ~never_rounds(np.minimum(low_x[..., :, None] + low_y[..., None, :], NO_BIT), magnitude, k)
+    nan = np.isnan(product)
+    if finite_x is x:
+        return _accumulated(a, Sum(product, product, magnitude, rounds), x.shape[-1], k)
+    up, down = product == np.inf, product == -np.inf
+    total = np.matmul(finite_x, finite_y)
+    return _accumulated(a, Sum(total, total, magnitude, rounds, nan, nan, up, down, up, down), x.shape[-1], k)

@@ -3,7 +3,8 @@
 Shares nothing with the checker but the nouns. A schedule is safe iff, whatever the order, each command observes the
 same labels on the bytes that it touches (a write observes what it overwrites), no read observes a byte that is
 unwritten, released or overwritten for spite, no write takes a released byte unless for a new buffer, and the host
-gets to its end. The label of a byte is the command that wrote it last.
+gets to its end. The label of a byte is the command that wrote it last. An alias (a view, or an upload that shares its
+source's storage) writes none of the bytes, but a mark of its own, which all that use the alias read.
 
 A state is how far the host and each queue are. As long as all observations agree, each byte's writes come in one
 order, so the labels are a function of that state, and a state seen once need not be entered again.
@@ -13,7 +14,7 @@ from __future__ import annotations
 
 from typing import Any, TypeAlias
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 from offload_fuzz.schedule import (
     HOST,
@@ -50,6 +51,7 @@ class Effect:
     label: str = "written"
     touched: tuple[int, ...] = ()  # buffers; the last is the one written, if any
     keeps: bool = False  # the reader may come back for `reads` at any time
+    alias: bool = False
 
 
 @define
@@ -65,39 +67,61 @@ class Step:
     before: dict[tuple[int, int], int] = field(factory=dict)  # how many steps each queue was given before
 
 
-def _cells(schedule: Schedule, *numbers: int) -> tuple[Cell, ...]:
-    """The bytes of these buffers, each once."""
-    found: dict[Cell, None] = {}
-    for number in numbers:
-        buffer = schedule.buffers[number]
-        found.update(dict.fromkeys((buffer.storage, byte) for byte in range(buffer.start, buffer.stop)))
-    return tuple(found)
+class Layout:
+    """Which cells each buffer has; those of an alias end with its mark, a cell of a storage of its own."""
+
+    def __init__(self, schedule: Schedule) -> None:
+        self.buffers, self.aliases = schedule.buffers, set[int]()
+        made = [(c, c.target) for c in schedule.commands if isinstance(c, Arrange | Upload | Download | Copy | Launch)]
+        for command, target in made:
+            if self.may_alias(command) and self.shares(command, target):
+                self.aliases.add(target)
+        for target in self.aliases:
+            if sum(target == other for _, other in made) > 1:
+                raise Unsafe(f"alias {target} is made twice")
+
+    def may_alias(self, command: Any) -> bool:
+        """Whether the command makes a view, or an upload that may share."""
+        if isinstance(command, Upload):
+            return command.source_free in ("last use", "never")
+        return isinstance(command, Launch) and command.view
+
+    def shares(self, command: Any, target: int) -> bool:
+        """Whether a source is of the target's storage."""
+        sources = command.operands if isinstance(command, Launch) else (command.source,)
+        return any(self.buffers[n].storage == self.buffers[target].storage for n in sources)
+
+    def mark(self, number: int) -> tuple[Cell, ...]:
+        return ((-1 - number, 0),) if number in self.aliases else ()
+
+    def own(self, number: int) -> tuple[Cell, ...]:
+        b = self.buffers[number]
+        return tuple((b.storage, byte) for byte in range(b.start, b.stop))
+
+    def read(self, *numbers: int) -> tuple[Cell, ...]:
+        """All that reading these buffers observes."""
+        return tuple(dict.fromkeys(cell for number in numbers for cell in self.own(number) + self.mark(number)))
 
 
-def _effect(schedule: Schedule, index: int) -> Effect | None:
+def _effect(layout: Layout, command: Any, index: int) -> Effect | None:
     """All that a command does to memory, as if at one moment."""
-    match schedule.commands[index]:
-        case Arrange(source=source, target=target) | Download(source=source, target=target):
-            sources: tuple[int, ...] = (source,)
-        case Upload(source=source, target=target) | Copy(source=source, target=target):
-            sources = (source,)
-        case Launch(operands=sources, view=True):
-            return Effect((index, "run"), _cells(schedule, *sources), (), "written", sources)
-        case Launch(operands=sources, target=target):
-            pass
-        case Release(buffer=target):
-            return Effect((index, "run"), (), _cells(schedule, target), "released", (target,))
-        case Overwrite(buffer=target):
-            return Effect((index, "run"), (), _cells(schedule, target), "overwritten", (target,))
-        case _:
-            return None
-    reads, writes = _cells(schedule, *sources), _cells(schedule, target)
-    return Effect((index, "run"), reads, writes, "written", (*sources, target))
+    name, number = (index, "run"), getattr(command, "buffer", -1)
+    match command:
+        case Arrange() | Upload() | Download() | Copy() | Launch():
+            sources = command.operands if isinstance(command, Launch) else (command.source,)
+            alias = command.target in layout.aliases
+            writes = layout.mark(command.target) if alias else layout.own(command.target)
+            return Effect(name, layout.read(*sources), writes, "written", (*sources, command.target), alias=alias)
+        case Release():
+            return Effect(name, layout.mark(number), layout.own(number), "released", (number,))
+        case Overwrite():
+            return Effect(name, layout.mark(number), layout.own(number), "overwritten", (number,))
+    return None
 
 
-def _step(schedule: Schedule, index: int) -> Step:
+def _step(layout: Layout, command: Any, index: int) -> Step:
     """When the command's effect takes place: at issue, later, or (an upload whose source is free at return) both."""
-    command, effect = schedule.commands[index], _effect(schedule, index)
+    effect = _effect(layout, command, index)
     if isinstance(command, Arrange | Overwrite | SynchronizeEvent | Synchronize) or command.place == HOST:
         return Step(command, at_issue=effect)
     queue, blocking = (command.place, command.stream), bool(getattr(command, "blocking", False))
@@ -107,7 +131,7 @@ def _step(schedule: Schedule, index: int) -> Step:
             late = Effect((index, "run"), writes=effect.writes, touched=(command.target,))
             return Step(command, early, queue, late, blocking=blocking)
         if command.source_free == "never":
-            effect = Effect(effect.name, effect.reads, effect.writes, touched=effect.touched, keeps=True)
+            effect = evolve(effect, keeps=True)
     return Step(command, None, queue, effect, blocking=blocking)
 
 
@@ -115,9 +139,10 @@ class Explorer:
     """Walks all interleavings of one schedule; `explore` raises `Unsafe`."""
 
     def __init__(self, schedule: Schedule) -> None:
-        self.steps = [_step(schedule, index) for index in range(len(schedule.commands))]
+        layout = Layout(schedule)
+        self.steps = [_step(layout, command, index) for index, command in enumerate(schedule.commands)]
         last = (*schedule.results, *(buffer for _, buffer in schedule.probes))
-        self.steps.append(Step(None, Effect((len(self.steps), "run"), _cells(schedule, *last), touched=last)))
+        self.steps.append(Step(None, Effect((len(self.steps), "run"), layout.read(*last), touched=last)))
         self.queues: dict[tuple[int, int], list[Step]] = {}
         for step in self.steps:
             step.before = {queue: len(steps) for queue, steps in self.queues.items()}
@@ -127,7 +152,7 @@ class Explorer:
         self.names = list(self.queues)
         self.records = self._records()
         self.inputs = schedule.inputs
-        self.memory: Memory = dict.fromkeys(_cells(schedule, *schedule.inputs), ("written", -1))
+        self.memory: Memory = dict.fromkeys(layout.read(*schedule.inputs), ("written", -1))
         self.observed: dict[tuple[int, str], tuple[Label | None, ...]] = {}
         self.seen: set[tuple[int, tuple[int, ...]]] = set()
 
@@ -215,7 +240,10 @@ class Explorer:
             raise Unsafe(f"command {effect.name[0]} writes what was handed over for good")
         if not effect.writes:
             return memory
-        new = effect.label == "written" and effect.touched[-1] not in touched.union(effect.touched[:-1])
+        there = effect.touched[-1] in touched.union(effect.touched[:-1])
+        if effect.alias and there:
+            raise Unsafe(f"command {effect.name[0]} makes an alias of what is there")
+        new = effect.label == "written" and not there
         if not new and any(label is not None and label[0] == "released" for label in labels):
             raise Unsafe(f"command {effect.name[0]} touches a released byte")
         return {**memory, **dict.fromkeys(effect.writes, (effect.label, effect.name[0]))}

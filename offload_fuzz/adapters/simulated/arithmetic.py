@@ -91,8 +91,8 @@ def floor_pair(function: Callable[..., Any], is_quotient: bool) -> Kernel:
             return exact
         x, y = (o.astype(WIDEST if type.np == FLOAT64 else FLOAT64) for o in operands)
         rest = np.remainder(x, y)
-        floor = np.rint((x - rest) / y)
-        rounded_floor = np.floor(rounded(x / y, type.np).astype(x.dtype))
+        floor = np.rint(np.divide(x - rest, y))
+        rounded_floor = np.floor(rounded(np.divide(x, y), type.np).astype(x.dtype))
         plain = np.isfinite(x) & np.isfinite(y) & (y != 0)
         if is_quotient:
             return np.where(plain, rounded_floor.astype(type.np), exact)
@@ -112,9 +112,10 @@ def convert(operands: Sequence[Array], attributes: Attributes, type: ArrayType, 
 def gather(operands: Sequence[Array], attributes: Attributes, type: ArrayType, draws: Draws) -> Any:
     """take: an index out of range wraps, as nothing checks it."""
     x, indices = operands
-    if x.shape[attributes["axis"]] == 0:
+    n = x.shape[attributes["axis"]]
+    if n == 0:
         return np.zeros(type.shape, type.np)
-    return np.take(x, indices, axis=attributes["axis"], mode="wrap")
+    return np.take(x, indices % n, axis=attributes["axis"])  # mode="wrap" would take a step per multiple of n
 
 
 def reduction(ufunc: np.ufunc, is_mean: bool = False) -> Kernel:

@@ -12,7 +12,15 @@ from offload_fuzz.adapters.simulated.arithmetic import Kernel, kernel_of
 from offload_fuzz.adapters.simulated.draws import Draws
 from offload_fuzz.adapters.simulated.faults import FAULTS
 from offload_fuzz.adapters.simulated.hooks import Hooks
-from offload_fuzz.adapters.simulated.memory import Buffer, Layout, Memory, Strides, contiguous_strides, host_layout, span
+from offload_fuzz.adapters.simulated.memory import (
+    Buffer,
+    Layout,
+    Memory,
+    Strides,
+    contiguous_strides,
+    host_layout,
+    span,
+)
 from offload_fuzz.adapters.simulated.profiles import PROFILES, features_of
 from offload_fuzz.adapters.simulated.queues import Event, Queues, run_to
 from offload_fuzz.adapters.simulated.views import VIEWS
@@ -21,6 +29,7 @@ from offload_fuzz.ops.base import find_op
 from offload_fuzz.types import NAMES, Array, ArrayType
 
 UNFILLED = 0xFF  # what a downloaded array holds until its transfer has run: NaN in every float dtype
+DRAWN_ORDERS = ("late", "random", "late", "random", "late", "random", "late", "eager")
 REMEMBERED = 4096
 WRITTEN = -1  # the use of a buffer that a kernel writes
 
@@ -60,7 +69,7 @@ class Simulated:
     def reset(self, seed: int, order: str | None = None) -> None:
         """Begin a run: empty memory and queues, and draws from `seed`; `order` overrides the drawn one."""
         self.draws = Draws(seed)
-        drawn = ("late", "random", "late", "random", "eager")[self.draws.below(5)] if seed else "eager"
+        drawn = DRAWN_ORDERS[self.draws.below(len(DRAWN_ORDERS))] if seed else "eager"
         self.memory.reset()
         self.queues.reset(order or drawn, Draws(~seed))
 
@@ -74,10 +83,11 @@ class Simulated:
         def transfer() -> None:
             self._move(self._array(buffer, WRITTEN), self.hooks.host_array(array), "upload")
 
-        command = transfer
-        if not blocking and self.hooks.arrives("completion") != "completion":
-            command = lambda: self.memory.arriving.__setitem__(buffer.storage.address, transfer)  # noqa: E731
-        self._issue(stream, command, blocking, "upload")
+        def put_off() -> None:
+            self.memory.arriving[buffer.storage.address] = transfer
+
+        at_once = blocking or self.hooks.arrives("completion") == "completion"
+        self._issue(stream, transfer if at_once else put_off, blocking, "upload")
         return buffer
 
     def download(self, buffer: Buffer, *, stream: int = 0, blocking: bool = True) -> Array:
@@ -162,7 +172,9 @@ class Simulated:
                 return Buffer(operands[0].storage, type, *layout, operands[0].place)
         in_place = out is not None and out.type == type and not out.overlaps_itself
         target = out if in_place else hooks.target(None, op, operands, type)
-        if target is None:
+        if target is not None and not in_place:
+            self.memory.share(target.storage)
+        elif target is None:
             target = self._allocate(type, 0, instruction.strides, instruction.nbytes, "result")
 
         def run() -> None:

@@ -109,10 +109,10 @@ def _storage_offset_dropped(layout: Layout, buffer: Buffer, use: int | str) -> L
 
 
 @fault("offset_wraps", hook="layout", cls="memory", report="pytorch/pytorch#182052",
-       sentence="Byte offsets into a storage are computed in 8 bits and wrap (32 bits in the report).")
+       sentence="Byte offsets into a storage wrap at 64 (at 2**32 elements in the report).")
 def _offset_wraps(layout: Layout, buffer: Buffer, use: int | str) -> Layout:
     offset, strides = layout
-    return (offset % 256 if offset >= 256 and min(strides, default=0) >= 0 else offset), strides
+    return (offset % 64 if min(strides, default=0) >= 0 else offset), strides
 
 
 # ------------------------------------------------------------------------------------------------------ transfers

@@ -109,6 +109,7 @@ class Memory:
         self.arriving: dict[int, Callable[[], None]] = {}
         self._live: dict[int, Storage] = {}
         self._free: dict[int, list[int]] = {}
+        self._shared: dict[int, int] = {}
         self._new_arena(START)
         self.reset()
 
@@ -125,6 +126,7 @@ class Memory:
         self.arriving.clear()
         self._live.clear()
         self._free.clear()
+        self._shared.clear()
         self._top = self.alignment
 
     @property
@@ -149,11 +151,18 @@ class Memory:
         storage = self._live[address] = Storage(self, address, size)
         return storage
 
+    def share(self, storage: Storage) -> None:
+        """Let the storage live until it has been freed once more; only a fault makes buffers share one like this."""
+        self._shared[storage.address] = self._shared.get(storage.address, 0) + 1
+
     def free(self, storage: Storage) -> None:
         """Poison the storage and make it the next to be reused; raises `ValueError` when it is not allocated."""
         address, size = storage.address, storage.nbytes
         if self._live.get(address) is not storage:
             raise ValueError(f"storage at address {address} is released but should be allocated; release it once")
+        if self._shared.get(address):
+            self._shared[address] -= 1
+            return
         del self._live[address]
         self.arriving.pop(address, None)
         self._words[address >> 1 : (address + size) >> 1] = FREED

@@ -1,0 +1,194 @@
+"""Throughput: what each part of a trial costs, and what one more plan costs beside its bare backend calls.
+
+    python benchmarks/throughput.py [--devices simulated:0,torch:cpu] [--programs 60]
+
+Every figure of one run comes from the same process, so that ratios can be compared; absolute times are the machine's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from hypothesis import HealthCheck, Phase, Verbosity, given, seed, settings
+from hypothesis import strategies as st
+
+from offload_fuzz.adapters.pool import open_places
+from offload_fuzz.case import Case
+from offload_fuzz.device import Place
+from offload_fuzz.execute import execute
+from offload_fuzz.happens_before import Prover
+from offload_fuzz.lower import lower
+from offload_fuzz.oracles import default_oracles, judge
+from offload_fuzz.program import Program
+from offload_fuzz.reference import evaluate_program, quiet
+from offload_fuzz.strategies import cases
+from offload_fuzz.strategies.choices import Choices
+from offload_fuzz.strategies.modes import plan_for
+from offload_fuzz.trial import Planned, contract_of_places, new_trial, run_plan
+
+SIZES = (5, 10, 30)
+PLANS = (1, 2, 4, 8, 16, 32, 64)
+
+
+def clock(work: Callable[[], Any]) -> float:
+    """CPU seconds of one call."""
+    start = time.process_time()
+    work()
+    return time.process_time() - start
+
+
+def draw(places: tuple[Place, ...], nodes: int, count: int) -> tuple[list[Case], float]:
+    """`count` cases of exactly `nodes` steps, small ones only, and the CPU seconds that drawing took."""
+    found: list[Case] = []
+
+    def take(case: Case, _: bytes) -> None:
+        found.append(case)
+
+    strategy = cases(places, max_nodes=nodes, min_nodes=nodes)
+    test = settings(
+        max_examples=count, database=None, phases=[Phase.generate], deadline=None, verbosity=Verbosity.quiet,
+        suppress_health_check=list(HealthCheck), derandomize=False, print_blob=False,
+    )(seed(1)(given(strategy, st.binary(min_size=16, max_size=16))(take)))  # fmt: skip  # one pinned test
+    seconds = clock(test)
+    small = [c for c in found if max(t.size for t in c.program.types) < 10_000]
+    return small, seconds / max(len(found), 1)
+
+
+class Timed:
+    """A device whose calls are timed: what a plan costs in the backend alone."""
+
+    def __init__(self, place: Place) -> None:
+        self.seconds = 0.0
+        self.calls = 0
+        self.place = Place(self, place.features)
+        self.inner = place.device
+        self.name = place.name
+        for method in ("upload", "download", "launch", "record", "wait", "synchronize", "copy", "release", "reset", "place_of"):
+            if hasattr(self.inner, method):
+                setattr(self, method, self._timed(getattr(self.inner, method)))
+
+    def _timed(self, call: Callable[..., Any]) -> Callable[..., Any]:
+        def timed(*arguments: Any, **keywords: Any) -> Any:
+            start = time.perf_counter()
+            try:
+                return call(*arguments, **keywords)
+            finally:
+                self.seconds += time.perf_counter() - start
+                self.calls += 1
+
+        return timed
+
+
+def plans_for(program: Program, places: Sequence[Place], count: int) -> list[Any]:
+    """`count` plans, each with its own placement and modes."""
+    made = []
+    for i in range(count):
+        choices = Choices.expanded(i.to_bytes(4, "big"), 64 + 40 * len(program.nodes))
+        placement = [
+            choices.pick(
+                [0, *(r for r in range(1, len(places))
+                      if places[r].features.supports(n.op, [program.types[o] for o in n.operands], n.type))]
+            )
+            for n in program.nodes
+        ]  # fmt: skip  # one placement
+        made.append(plan_for(program, placement, places, choices))
+    return made
+
+
+def measure(device: str, nodes: int, count: int) -> dict[str, float]:
+    """Microseconds per program and per plan for programs of `nodes` nodes on the host and `device`."""
+    places = open_places((device,))
+    drawn, seconds = draw(places, nodes, count)
+    contract = contract_of_places(places)
+    prover, oracles = Prover(), default_oracles()
+    totals = {"draw": seconds * len(drawn), "evaluate": 0.0, "lower": 0.0, "prove": 0.0, "execute": 0.0, "judge": 0.0}
+    plans_run = 0
+    for case in drawn:
+        with quiet():
+            totals["evaluate"] += clock(lambda c=case: evaluate_program(c.program, contract))  # type: ignore[misc]  # bound now
+        trial = new_trial(case.program, places, case.values)
+        plans = plans_for(case.program, places, 10)
+        for plan in plans:
+            start = time.process_time()
+            schedule = lower(case.program, plan, places)
+            lowered = time.process_time()
+            prover.check(schedule)
+            proved = time.process_time()
+            with quiet():
+                run = execute(schedule, case.program, places, plan.seed, plan.get("repeat"))
+            done = time.process_time()
+            trial.planned.append(Planned(plan, run))
+            totals["lower"] += lowered - start
+            totals["prove"] += proved - lowered
+            totals["execute"] += done - proved
+            plans_run += 1
+        totals["judge"] += clock(lambda t=trial: judge(t, oracles))  # type: ignore[misc]  # bound now
+    programs = len(drawn)
+    out = {k: v / (programs if k in ("draw", "evaluate") else plans_run) * 1e6 for k, v in totals.items()}
+    whole = sum(totals.values()) - totals["evaluate"]  # drawing evaluates as it goes
+    out["programs/s"], out["plans/s"] = programs / whole, plans_run / whole
+    out["ratio"] = marginal(drawn[: max(4, count // 12)], places)
+    return out
+
+
+def marginal(drawn: Sequence[Case], places: tuple[Place, ...]) -> float:
+    """The slope of wall time over 1 to 64 plans, divided by that of the bare backend calls of the same plans."""
+    timed = [Timed(p) for p in places]
+    wrapped = tuple(t.place for t in timed)
+    prover, oracles = Prover(), default_oracles()
+    ours: list[float] = []
+    bare: list[float] = []
+    for n in PLANS:
+        total = backend = 0.0
+        for case in drawn:
+            trial = new_trial(case.program, places, case.values)
+            plans = plans_for(case.program, places, n)
+            start = time.perf_counter()
+            for plan in plans:
+                trial.planned.append(Planned(plan, run_plan(case.program, plan, places, prover)))
+            judge(trial, oracles)
+            total += time.perf_counter() - start
+            for t in timed:
+                t.seconds = 0.0
+                t.calls = 0
+            for plan in plans:
+                with quiet():
+                    execute(lower(case.program, plan, wrapped), case.program, wrapped, plan.seed, plan.get("repeat"))
+            # a timed call costs two clock readings, of which one lies inside the measured span
+            backend += sum(t.seconds - t.calls * CLOCK_COST for t in timed)
+        ours.append(total)
+        bare.append(backend)
+    return float(np.polyfit(PLANS, ours, 1)[0] / np.polyfit(PLANS, bare, 1)[0])
+
+
+def _clock_cost() -> float:
+    start = time.perf_counter()
+    for _ in range(10_000):
+        time.perf_counter()
+    return (time.perf_counter() - start) / 10_000
+
+
+CLOCK_COST = _clock_cost()
+COLUMNS = ("draw", "evaluate", "lower", "prove", "execute", "judge", "programs/s", "plans/s", "ratio")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--devices", default="numpy,simulated:0,torch:cpu")
+    parser.add_argument("--programs", type=int, default=60)
+    options = parser.parse_args()
+    print("microseconds: draw, evaluate per program; lower, prove, execute, judge per plan (10 plans a program)")
+    print("programs/s, plans/s: distinct ones per CPU second; ratio: marginal cost of a plan / its bare backend calls")
+    print(f"{'device':14} {'nodes':>5} " + " ".join(f"{c:>10}" for c in COLUMNS))
+    for device in options.devices.split(","):
+        for nodes in SIZES:
+            row = measure(device, nodes, options.programs)
+            print(f"{device:14} {nodes:5d} " + " ".join(f"{row[c]:10.1f}" for c in COLUMNS), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,379 @@
+"""The command line. What a command needs is imported when it runs, so that --help is quick."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from offload_fuzz import __version__
+from offload_fuzz.errors import (
+    EXIT_FINDING,
+    EXIT_INTERNAL,
+    EXIT_INTERRUPTED,
+    EXIT_OK,
+    EXIT_USAGE,
+    OffloadError,
+    UsageError,
+    one_of,
+)
+
+F = TypeVar("F", bound=Callable[..., Any])
+COMMANDS = ("run", "replay", "show", "devices", "ops", "faults")
+REPORTS = ("terminal", "json")
+UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+EXIT_CODES = """\b
+Exit codes:
+    0  nothing to fail on
+    1  a finding that counts
+    2  wrong usage, configuration or adapter
+    3  inconclusive
+    4  device or library missing
+    5  nothing was tested
+   70  internal error
+  130  interrupted, reports written"""
+
+
+class _Commands(click.Group):
+    """Lists the commands in the order of use."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+
+@click.group(cls=_Commands, invoke_without_command=True, epilog=EXIT_CODES)
+@click.version_option(__version__, prog_name="offload-fuzz", message="%(prog)s %(version)s")
+@click.pass_context
+def cli(ctx: click.Context) -> None:
+    """Find bugs at the boundary between host and accelerator: a plan must never change the answer.
+
+    `offload-fuzz run` tests two simulated devices; `offload-fuzz run torch:cpu` or `run my.py:MyChip` tests yours.
+    """
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
+
+
+# ---------------------------------------------------------------------------------------------------------- options
+class Duration(click.ParamType):
+    """`60s`, `500ms`, `5m`, `1.5h`; a number alone is seconds. Gives seconds."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        text = str(value).strip().lower()
+        unit = next((u for u in UNITS if text.endswith(u)), "")
+        try:
+            seconds = float(text.removesuffix(unit)) * UNITS.get(unit, 1.0)
+        except ValueError:
+            seconds = -1.0
+        if not 0 <= seconds < 1e9:
+            raise UsageError(f"{_option(param)} is {value!r} but should be a duration such as 500ms, 60s, 5m or 1h")
+        return seconds
+
+
+class Names(click.ParamType):
+    """`a,b,c`: at least one name. Gives a tuple."""
+
+    name = "list"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
+        if isinstance(value, tuple):  # a default
+            return value
+        found = tuple(n.strip() for n in str(value).split(",") if n.strip())
+        if not found:
+            raise UsageError(f"{_option(param)} is {value!r} but should be names with commas between them")
+        return found
+
+
+def _option(param: click.Parameter | None) -> str:
+    return param.opts[-1] if param is not None else "option"
+
+
+def _load_option(command: F) -> F:
+    return click.option(
+        "--load", multiple=True, metavar="FILE|MODULE", help="Import ops, strategies, oracles or faults; repeatable."
+    )(command)
+
+
+def _json_option(command: F) -> F:
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON and nothing else.")(command)
+
+
+def _dir_option(command: F) -> F:
+    return click.option(
+        "--report-dir", metavar="DIR", help="State folder for findings and reports.  [default: .offload-fuzz]"
+    )(command)
+
+
+# -------------------------------------------------------------------------------------------------------------- run
+@cli.command(epilog=EXIT_CODES)
+@click.argument("devices", nargs=-1, metavar="[DEVICE]...")
+@click.option("--max-time", type=Duration(), metavar="DURATION", help="Stop after this time, such as 90s, 10m.")
+@click.option("--max-cases", type=int, metavar="N", help="Stop after N case runs (plans run).")
+@click.option("--seed", type=int, default=0, show_default=True, metavar="N", help="Same seed, same cases.")
+@click.option("--workers", type=int, default=1, show_default=True, metavar="N", help="Worker processes.")
+@click.option("--plans", default="default", show_default=True, metavar="SPEC",
+              help="Placements of a program: exhaustive, edges, covering:T, random:N or default.")
+@click.option("--ops", type=Names(), metavar="LIST", help="Only these ops; `offload-fuzz ops` lists them.")
+@click.option("--exclude-ops", type=Names(), default=(), metavar="LIST", help="All but these ops.")
+@click.option("--dtypes", type=Names(), metavar="LIST", help="Only inputs and casts of these dtypes.")
+@click.option("--max-nodes", type=int, default=16, show_default=True, metavar="N", help="Largest program.")
+@click.option("--strategy", metavar="NAME", help="Draw cases from this strategy of a loaded file.")
+@click.option("--oracles", type=Names(), metavar="LIST", help="Only these judges, built in or loaded.")
+@click.option("--contract", metavar="FILE", help="What the devices promise: a TOML file, or a shipped contract's name.")
+@click.option("--stop-after", type=int, metavar="N", help="Stop after N findings.")
+@click.option("--report", "reports", type=Names(), default=REPORTS, metavar="LIST",
+              help="Of terminal and json.  [default: terminal,json]")
+@_dir_option
+@click.option("--isolation", default="process", show_default=True, metavar="KIND",
+              help="process: survives crashes and hangs; inline: everything in this process.")
+@click.option("--hang-after", type=Duration(), default="20s", show_default=True, metavar="DURATION",
+              help="Silence that counts as a hang.")
+@_load_option
+@_json_option
+def run(devices: tuple[str, ...], reports: tuple[str, ...], report_dir: str | None, as_json: bool, **options: Any) -> int:
+    """Test devices for counterexamples, and store each as it is found.
+
+    Without a DEVICE, two simulated ones are tested; `offload-fuzz devices` lists others, and my.py:MyChip names an
+    adapter of your own. Without --max-time and --max-cases it takes 60 seconds.
+    """
+    for name in reports:
+        if name not in REPORTS:
+            raise one_of("report", name, REPORTS, "--report")
+    from offload_fuzz import api
+    from offload_fuzz.campaign.settings import DEFAULT_DEVICES
+    from offload_fuzz.finding.store import STATE
+    from offload_fuzz.report.json_report import report_text
+    from offload_fuzz.report.terminal import Terminal
+
+    signal.signal(signal.SIGTERM, _interrupt)
+    needed = _needed_by_replay(options)
+    terminal = Terminal(sys.stdout)
+    terminal.mute = as_json or "terminal" not in reports
+    chosen = devices or DEFAULT_DEVICES
+    with terminal:
+        report = api.run(
+            chosen,
+            report_dir=report_dir or STATE,
+            write_json="json" in reports,
+            found=lambda found, path: terminal.found(found, path, needed),
+            progress=terminal.progress,
+            **options,
+        )
+    terminal.end(report)
+    if as_json:
+        _print(report_text(report).rstrip("\n"))
+    if report.error:
+        _complain(report.error)
+    return report.exit_code
+
+
+def _interrupt(number: int, frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _needed_by_replay(options: dict[str, Any]) -> list[str]:
+    """Options of `run` without which a replay would not see the same."""
+    from offload_fuzz.oracles import ORACLES
+
+    needed = [part for name in options["load"] for part in ("--load", name)]
+    if options["contract"] is not None:
+        needed += ["--contract", options["contract"]]
+    if options["oracles"] is not None and not set(options["oracles"]) <= ORACLES.keys():
+        needed += ["--oracles", ",".join(options["oracles"])]
+    return needed
+
+
+# ----------------------------------------------------------------------------------------------------------- replay
+@cli.command(epilog=EXIT_CODES)
+@click.argument("what", nargs=-1, metavar="FILE|ID|DIR...")
+@click.option("--device", "roles", multiple=True, metavar="ROLE=NAME", help="Fill a role with another device; repeatable.")
+@click.option("--repeat", type=click.IntRange(1), default=1, show_default=True, metavar="N", help="Run each case N times.")
+@click.option("--oracles", type=Names(), metavar="LIST", help="Only these judges, built in or loaded.")
+@click.option("--contract", metavar="FILE", help="What the devices promise, as in `run`.")
+@click.option("--isolation", default="process", show_default=True, metavar="KIND",
+              help="process: a crash or a hang is a failure like others; inline: in this process, for a debugger.")
+@click.option("--hang-after", type=Duration(), default="20s", show_default=True, metavar="DURATION",
+              help="Silence that counts as a hang.")
+@_dir_option
+@_load_option
+@_json_option
+def replay(
+    what: tuple[str, ...], roles: tuple[str, ...], as_json: bool, report_dir: str | None, isolation: str, **job: Any
+) -> int:
+    """Run stored cases again: FIXED, FAILED, FLAKY, UNKNOWN or ERROR.
+
+    A case runs on the devices that its file names; `--device d0=mychip:0` fills role d0 with another.
+    """
+    if not what:
+        raise UsageError("no case is named but should be: a file, a folder or an ID; `offload-fuzz show` lists them")
+    if isolation not in ("process", "inline"):
+        raise one_of("isolation", isolation, ("process", "inline"), "replay")
+    from offload_fuzz.campaign.extension import load
+    from offload_fuzz.errors import EXIT_INCONCLUSIVE
+    from offload_fuzz.finding.replay import ERROR
+    from offload_fuzz.finding.store import case_files
+    from offload_fuzz.report.replayed import exit_code_of, replay_inline, replay_summary, replay_text, replay_watched
+
+    devices = _roles(roles)
+    load(job["load"])
+    job |= {"files": [str(p) for p in case_files(*what, folder=report_dir)], "devices": devices}
+    records = []
+    for record in replay_watched(job) if isolation == "process" else replay_inline(job):
+        records.append(record)
+        if as_json:
+            continue
+        if record["status"] == ERROR:
+            _complain(record["message"])
+        else:
+            _print(replay_text(record, devices))
+    code = exit_code_of(records)
+    if as_json:
+        _print(json.dumps({"exit_code": code, "replays": records}, indent=1))
+    elif len(records) > 1 or code in (EXIT_OK, EXIT_FINDING, EXIT_INCONCLUSIVE):
+        _print(replay_summary(records))
+    return code
+
+
+def _roles(given: Sequence[str]) -> dict[str, str]:
+    found = {}
+    for item in given:
+        role, equals, name = item.partition("=")
+        if not (role and equals and name):
+            raise UsageError(f"--device is {item!r} but should be ROLE=NAME such as d0=torch:cpu")
+        found[role] = name
+    return found
+
+
+@cli.command("replay-worker", hidden=True)
+def replay_worker() -> int:
+    """Serve one job of `replay` from standard input."""
+    from offload_fuzz.report.replayed import serve
+
+    out = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
+    os.dup2(2, 1)  # what a backend prints must not stand between the records
+    serve(sys.stdin.readline(), lambda text: print(text, file=out, flush=True))
+    return EXIT_OK
+
+
+# ------------------------------------------------------------------------------------------------------------- show
+@cli.command()
+@click.argument("what", required=False, metavar="[FILE|ID]")
+@_dir_option
+@_load_option
+@_json_option
+def show(what: str | None, report_dir: str | None, load: tuple[str, ...], as_json: bool) -> int:
+    """Show a stored finding; without an argument, list them."""
+    from offload_fuzz.case import read_case
+    from offload_fuzz.finding.store import case_files, stored_files
+
+    _load(load)
+    if what is not None:
+        path = case_files(what, folder=report_dir)[0]
+        case, known = read_case(path)
+        from offload_fuzz.case import dump_case
+        from offload_fuzz.report.block import finding_block
+
+        options = [part for name in load for part in ("--load", name)]
+        _print(dump_case(case, known).rstrip("\n") if as_json else finding_block(case, known, str(path), options))
+        return EXIT_OK
+    from offload_fuzz.report.listing import findings_rows, table
+
+    rows = findings_rows(stored_files(report_dir))
+    if as_json:
+        _print(json.dumps(rows, indent=1))
+    else:
+        _print(table(rows, ("id", "kind", "nodes", "message")) if rows else "no findings are stored here")
+    return EXIT_OK
+
+
+# ------------------------------------------------------------------------------------------------------------ lists
+@cli.command()
+@_load_option
+@_json_option
+def devices(load: tuple[str, ...], as_json: bool) -> int:
+    """List devices, those that are not on this machine with the reason."""
+    from offload_fuzz.report.listing import device_rows, table
+
+    _load(load)
+    _list(device_rows(), as_json, lambda rows: table(rows, ("device", "ops", "dtypes", "streams", "contract", "note")))
+    return EXIT_OK
+
+
+@cli.command()
+@_load_option
+@_json_option
+def ops(load: tuple[str, ...], as_json: bool) -> int:
+    """List ops, custom ones that are loaded too."""
+    from offload_fuzz.report.listing import op_rows, table
+
+    _load(load)
+    _list(op_rows(), as_json, lambda rows: table(rows, ("op", "category", "operands", "kinds", "attributes", "accuracy")))
+    return EXIT_OK
+
+
+@cli.command()
+@_load_option
+@_json_option
+def faults(load: tuple[str, ...], as_json: bool) -> int:
+    """List the faults that can be planted in a simulated device: simulated:0+FAULT."""
+    from offload_fuzz.report.listing import fault_rows, table
+
+    _load(load)
+    _list(fault_rows(), as_json, lambda rows: table(rows, ("fault", "class", "sentence")))
+    return EXIT_OK
+
+
+def _load(names: Sequence[str]) -> None:
+    if names:
+        from offload_fuzz.campaign.extension import load
+
+        load(names)
+
+
+def _list(rows: Sequence[dict[str, Any]], as_json: bool, text: Callable[[Sequence[dict[str, Any]]], str]) -> None:
+    _print(json.dumps(rows, indent=1) if as_json else text(rows))
+
+
+# ------------------------------------------------------------------------------------------------------------- main
+def _print(text: str) -> None:
+    print(text, flush=True)
+
+
+def _complain(message: str) -> None:
+    print(f"offload-fuzz: error: {' '.join(message.split())}", file=sys.stderr, flush=True)
+
+
+def _where(error: BaseException) -> str:
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return "unknown" if trace is None else f"{Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}"
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run a command line (default: this process's) and return its exit code; never raises."""
+    try:
+        return int(cli.main(args, prog_name="offload-fuzz", standalone_mode=False) or EXIT_OK)
+    except click.ClickException as error:
+        command = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "offload-fuzz"
+        _complain(f"{error.format_message().rstrip('.')} [{command}]; `{command} --help` lists what there is")
+        return EXIT_USAGE
+    except OffloadError as error:
+        _complain(str(error))
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        _complain("interrupted")
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:  # the reader of our output has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_INTERRUPTED
+    except Exception as error:  # noqa: BLE001  # our own mistake, reported as such
+        _complain(f"internal error: {type(error).__name__}: {error} [{_where(error)}]; please report it")
+        return EXIT_INTERNAL

@@ -1,0 +1,131 @@
+"""The block of text that shows one finding: what is wrong, the program, what it needs, and how to run it again."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from offload_fuzz.case import Case, device_name
+from offload_fuzz.ops.base import OPS
+from offload_fuzz.plan import Plan, describe
+from offload_fuzz.program import Program
+from offload_fuzz.text import elements, print_program
+from offload_fuzz.types import Array, is_floating, type_of
+
+MARK = "first divergence"
+#: Elements of an input that are shown.
+SHOWN = 8
+
+
+def finding_block(
+    case: Case, known: Mapping[str, Any], path: str | None = None, options: Sequence[str] = (), count: int = 1
+) -> str:
+    """A finding as text, without a newline at its end.
+
+    known: what is stored of the failure, or as much of it as there is. path: of its file, named in the command that
+    replays it, with `options` of the run that the replay needs as well. count: how often it came up.
+    """
+    lines = [_title(known, count), f"  {known.get('message', '')}"]
+    lines += _rows(("claim", known.get("claim")), ("rule", known.get("rule")))
+    lines += ["", *(f"  {line}" for line in program_lines(case, known.get("divergent"))), ""]
+    lines += _labelled("inputs", [f"v{v} = {_data(x)}" for v, x in enumerate(case.program.inputs)])
+    lines += _rows(("expected", known.get("expected")), ("got", known.get("got")))
+    lines += _labelled("needs", _needs(case, known))
+    if case.control is not None:
+        lines += _labelled("control", _control(case.program, case.control))
+    lines += _labelled("devices", [f"d{i} = {name}" for i, name in enumerate(case.devices)])
+    lines += _rows(("failed", _failed(known)), ("seed", _origin(known)))
+    if path is not None:
+        lines += _labelled("replay", _commands(case, path, options))
+    return "\n".join(lines)
+
+
+# ------------------------------------------------------------------------------------------------------------ parts
+def _title(known: Mapping[str, Any], count: int) -> str:
+    times = f" (came up {count} times)" if count > 1 else ""
+    return f"{known.get('id', 'counterexample')}  {known.get('kind', '')}{times}".rstrip()
+
+
+def program_lines(case: Case, divergent: int | None = None) -> list[str]:
+    """The program with each node's placement, the first divergent one marked."""
+
+    def note(v: int) -> str:
+        name = device_name(case, case.plan.get("device", v))
+        return f"{name}   <- {MARK}" if v == divergent else name
+
+    return print_program(case.program, note=note).split("\n")
+
+
+def _data(x: Array) -> str:
+    """The first elements, short where the short form is exact."""
+    flat = x.reshape(-1)
+    shown = [_element(x, i) for i in range(min(flat.size, SHOWN))]
+    more = f", ... ({flat.size} elements)" if flat.size > SHOWN else ""
+    return f"{', '.join(shown)}{more}" if flat.size else "no elements"
+
+
+def _element(x: Array, i: int) -> str:
+    value = x.reshape(-1)[i : i + 1]
+    exact = elements(value)[0]
+    if not is_floating(type_of(x).dtype):
+        return str(exact)
+    if isinstance(exact, str) and exact.startswith("nan"):
+        return exact
+    short = f"{float(value[0]):.6g}"
+    return short if float(value[0]) == float(short) else str(exact)
+
+
+def _needs(case: Case, known: Mapping[str, Any]) -> list[str]:
+    """The choices that are not plain, each with what the diagnosis found when it alone was turned plain."""
+    found = known.get("needs") or []
+    if found:
+        width = max(len(n["phrase"]) for n in found)
+        return [
+            f"{n['phrase'].ljust(width)}   "
+            + ("turning it plain makes it pass" if n["passes_when_plain"] else "still fails without it")
+            for n in found
+        ]
+    return [describe(case.program, key, choice) for key, choice in case.plan.non_plain()] or ["nothing: the plan is plain"]
+
+
+def _control(program: Program, control: Plan) -> list[str]:
+    choices = [describe(program, key, choice) for key, choice in control.non_plain()]
+    return choices or ["the plain plan, everything on the host"]
+
+
+def _failed(known: Mapping[str, Any]) -> str:
+    failures, repeats = known.get("failures"), known.get("repeats")
+    if not repeats:
+        return ""
+    return f"{failures} of {repeats} runs" + ("" if failures == repeats else ": flaky")
+
+
+def _origin(known: Mapping[str, Any]) -> str:
+    origin = known.get("origin") or {}
+    if "seed" not in origin:
+        return ""
+    text = f"{origin['seed']}, unit {origin.get('unit')}, program {origin.get('program')}"
+    if known.get("executions") and "choices" in origin:
+        text += f"; shrunk from {origin['nodes']} nodes and {origin['choices']} choices by {known['executions']} executions"
+    return text
+
+
+def _commands(case: Case, path: str, options: Sequence[str]) -> list[str]:
+    command = " ".join(["offload-fuzz", "replay", shlex.quote(path), *map(shlex.quote, options)])
+    if any(OPS[n.op].custom for n in case.program.nodes) and "--load" not in options:
+        command += " --load FILE"
+    lines = [command]
+    if case.devices:
+        lines.append("--device d0=NAME runs it on another device")
+    return lines
+
+
+# ----------------------------------------------------------------------------------------------------------- layout
+def _rows(*rows: tuple[str, Any]) -> list[str]:
+    return [line for label, text in rows if text for line in _labelled(label, [str(text)])]
+
+
+def _labelled(label: str, texts: Sequence[str]) -> list[str]:
+    """Lines under one label."""
+    return [f"  {label if i == 0 else '':<9} {text}" for i, text in enumerate(texts)]

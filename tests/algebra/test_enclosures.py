@@ -1,0 +1,151 @@
+"""The enclosure of every op holds every lawful result, and little else."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import Any
+
+import mpmath
+import numpy as np
+import pytest
+
+from offload_fuzz.contract import Contract, contract_named, union
+from offload_fuzz.enclosure import (
+    Enclosure,
+    between,
+    computed,
+    either_zero,
+    exact,
+    from_ordinal,
+    hull,
+    is_float,
+    ordinal,
+    step,
+    whole,
+)
+from offload_fuzz.ops import BUILT_IN
+from offload_fuzz.ops.base import OPS, Application
+from offload_fuzz.ops.data_type import cast
+from offload_fuzz.ops.rounding import nearest, rounded_down, rounded_up
+from offload_fuzz.types import DTYPES, Array, ArrayType, is_floating, type_of
+
+from ..devices import Case, cases, elements
+from .lawful import around, evaluate, fraction, member, rounded
+
+FLOATS = ("float16", "bfloat16", "float32", "float64")
+IEEE = contract_named("ieee")
+ROUGH = Contract("rough", either_zero=frozenset({"add", "multiply", "floor", "round"}))
+NARROW = Contract("narrow", accumulator={"float32": "bfloat16", "float64": "float16"})
+ALLOWED_UNKNOWN = {"floor_divide", "remainder", "argmax", "sort", "prod", "bitwise_and", "bitwise_xor", "take"}
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> Iterator[None]:
+    with np.errstate(all="ignore"):
+        yield
+
+
+def applied(
+    op: str, operands: list[Enclosure], values: list[Array], contract: Contract = IEEE, **attributes: Any
+) -> tuple[Array, Enclosure | None]:
+    """The reference's value of an op and its enclosure."""
+    row = OPS[op]
+    type = row.result_type([type_of(x) for x in values], attributes)
+    value, e = row.enclose(Application(row, operands, values, attributes, type, contract))
+    assert type_of(value) == type
+    if e is not None:
+        for part in (e.lo, e.hi, e.lo2, e.hi2):
+            assert part is None or (type(part) is np.ndarray and type_of(part) == type)
+        for flag in (e.nan, e.ninf, e.pinf):
+            assert flag is None or (type(flag) is np.ndarray and type_of(flag) == ArrayType("bool", type.shape))
+    return value, e
+
+
+def known(op: str, *values: Array, contract: Contract = IEEE, **attributes: Any) -> tuple[Array, Enclosure]:
+    """As `applied` on operands known to the bit, where no op is unknown."""
+    value, e = applied(op, [exact(x) for x in values], list(values), contract, **attributes)
+    assert e is not None
+    return value, e
+
+
+def assert_holds(e: Enclosure, result: Array, about: object) -> None:
+    ok = e.contains(result)
+    if not ok.all():
+        at = np.flatnonzero(~ok.ravel())[0]
+        ends = [None if p is None else p.ravel()[at] for p in (e.lo, e.hi, e.lo2, e.hi2, e.nan, e.ninf, e.pinf)]
+        raise AssertionError(f"{about}: element {at} is {result.ravel()[at]!r}, allowed are {ends}")
+
+
+def cases_of(op: str, n: int) -> Iterator[tuple[Case, np.random.Generator]]:
+    for dtype in sorted(OPS[op].dtypes):
+        for i, case in enumerate(cases(op, dtype, n, seed=5)):
+            if case.is_defined or op in ("sort", "argmax"):
+                yield case, np.random.default_rng([i, len(dtype)])
+
+
+# ------------------------------------------------------------------------------------------------------- every op
+@pytest.mark.parametrize("op", BUILT_IN)
+def test_lawful_results_lie_inside(op: str) -> None:
+    for case, rng in cases_of(op, 60):
+        value, e = known(op, *case.operands, **case.attributes)
+        assert_holds(e, value, case)
+        for _ in range(4):
+            assert_holds(e, evaluate(op, rng, case.type, case.operands, case.attributes), case)
+
+
+@pytest.mark.parametrize("op", BUILT_IN)
+def test_lawful_results_of_uncertain_operands_lie_inside(op: str) -> None:
+    judged = total = 0
+    for case, rng in cases_of(op, 60):
+        operands = [around(x, rng) if op != "take" or i == 0 else exact(x) for i, x in enumerate(case.operands)]
+        for x, e in zip(case.operands, operands, strict=True):
+            assert_holds(e, x, "around")
+        value, result = applied(op, operands, list(case.operands), **case.attributes)
+        total += 1
+        if result is None:
+            continue
+        judged += 1
+        assert_holds(result, value, (case, operands))
+        for _ in range(6):
+            members = [member(e, rng) for e in operands]
+            for x, e in zip(members, operands, strict=True):
+                assert_holds(e, x, "member")
+            defined = OPS[op].defined
+            if defined is None or defined(*members, **case.attributes):
+                assert_holds(result, evaluate(op, rng, case.type, members, case.attributes), (case, operands, members))
+    assert judged == total or any(not is_floating(d) for d in OPS[op].dtypes) or op in ALLOWED_UNKNOWN
+
+
+@pytest.mark.parametrize("op", [n for n in BUILT_IN if "real floating" in OPS[n].kinds or "numeric" in OPS[n].kinds])
+def test_operands_known_but_for_zero_signs_and_nan_are_certain(op: str) -> None:
+    """What a sum of zeros gives is certain, and an op on it as narrow as on one of its members."""
+    for case, rng in cases_of(op, 24):
+        operands = [either_zero(computed(x)) if is_float(x.dtype) else exact(x) for x in case.operands]
+        assert all(e.is_certain for e in operands)
+        value, e = applied(op, operands, list(case.operands), **case.attributes)
+        if e is None:
+            assert op in ALLOWED_UNKNOWN, case
+            continue
+        assert_holds(e, value, case)
+        for _ in range(3):
+            members = [member(o, rng) for o in operands]
+            assert_holds(e, evaluate(op, rng, case.type, members, case.attributes), (case, members))
+
+
+@pytest.mark.parametrize("contract", [ROUGH, NARROW, union([IEEE, ROUGH])], ids=lambda c: c.name)
+@pytest.mark.parametrize("op", ["add", "multiply", "divide", "sqrt", "sum", "mean", "matmul", "prod", "floor_divide", "remainder"])
+def test_a_weaker_contract_allows_more(op: str, contract: Contract) -> None:
+    for case, rng in cases_of(op, 30):
+        _, strict = known(op, *case.operands, **case.attributes)
+        value, weak = known(op, *case.operands, contract=contract, **case.attributes)
+        assert_holds(weak, value, case)
+        for _ in range(3):
+            assert_holds(weak, member(strict, rng), case) if strict.lo.size else None
+        operands = [around(x, rng) for x in case.operands]
+        value, e = applied(op, operands, list(case.operands), contract, **case.attributes)
+        if e is not None:
+            assert_holds(e, value, case)
+            members = [member(o, rng) for o in operands]
+            assert_holds(e, evaluate(op, rng, case.type, members, case.attributes), (case, members))

@@ -1,0 +1,28 @@
+"""What all tests share: the option `--require-backends`, and a real device where there is one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from offload_fuzz.errors import MissingDevice
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--require-backends", action="store_true", help="a real backend that is missing fails its tests, not skips them"
+    )
+
+
+@pytest.fixture(scope="session")
+def torch_device(pytestconfig: pytest.Config) -> Any:
+    """`torch:cpu`, or a skip where PyTorch is missing; with `--require-backends` a failure."""
+    from offload_fuzz.adapters.torch import TorchDevice
+
+    try:
+        return TorchDevice("torch:cpu")
+    except MissingDevice as error:
+        if pytestconfig.getoption("--require-backends"):
+            pytest.fail(str(error))
+        pytest.skip(str(error))
