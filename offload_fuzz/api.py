@@ -17,7 +17,7 @@ from offload_fuzz.campaign.report import Found, Report
 from offload_fuzz.campaign.settings import DEFAULT_DEVICES, Settings
 from offload_fuzz.case import Case, read_case
 from offload_fuzz.device import Place
-from offload_fuzz.errors import EXIT_INTERRUPTED, InternalError, OffloadError, UsageError, one_of
+from offload_fuzz.errors import EXIT_INTERRUPTED, InternalError, MissingDevice, OffloadError, UsageError, one_of
 from offload_fuzz.finding.diagnose import diagnose
 from offload_fuzz.finding.examine import Examiner
 from offload_fuzz.finding.replay import verdict_json, with_devices
@@ -89,13 +89,13 @@ def run(
         workers=workers,
         plans=plans,
         ops=ops,
-        exclude_ops=exclude_ops,
+        exclude_ops=tuple(exclude_ops),
         dtypes=dtypes,
         max_nodes=max_nodes,
         strategy=strategy,
         oracles=oracles,
         contract=contract,
-        load=load,
+        load=tuple(load),
         stop_after=stop_after,
         isolation=isolation,
         hang_after=hang_after,
@@ -118,7 +118,7 @@ def run(
 
 def _stopped(report: Report) -> OffloadError:
     """The error that stopped a campaign, of the class that has its exit code."""
-    for cls in (UsageError, InternalError, *OffloadError.__subclasses__()):
+    for cls in (UsageError, MissingDevice, InternalError):
         if cls.exit_code == report.error_code:
             return cls(report.error)
     error = OffloadError(report.error)

@@ -60,7 +60,7 @@ def cli(ctx: click.Context) -> None:
 
 
 # ---------------------------------------------------------------------------------------------------------- options
-class Duration(click.ParamType):
+class Duration(_Parameter):
     """`60s`, `500ms`, `5m`, `1.5h`; a number alone is seconds. Gives seconds."""
 
     name = "duration"
@@ -77,7 +77,7 @@ class Duration(click.ParamType):
         return seconds
 
 
-class Names(click.ParamType):
+class Names(_Parameter):
     """`a,b,c`: at least one name. Gives a tuple."""
 
     name = "list"

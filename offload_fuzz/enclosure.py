@@ -227,7 +227,9 @@ def between(lo: Array, hi: Array, nan: Array | None = None, empty: Array | None 
     if empty is not None and some(empty):
         bottom, top = extremes(lo.dtype)
         lo, hi = np.where(empty, top, lo), np.where(empty, bottom, hi)
-    return Enclosure(lo, hi, nan=nan if nan is not None and some(nan) else None)
+    if nan is None or not some(nan):
+        return Enclosure(np.asarray(lo), np.asarray(hi))
+    return Enclosure(np.asarray(lo), np.asarray(hi), nan=np.asarray(nan))
 
 
 def whole(type: ArrayType) -> Enclosure:

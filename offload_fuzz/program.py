@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from attrs import field, frozen
 
 from offload_fuzz.errors import InvalidProgram, require
@@ -102,7 +103,7 @@ def same_bits(a: Array, b: Array) -> bool:
 def frozen_input(array: Array) -> Array:
     """A C-contiguous, read-only copy of `array` to be a program's input."""
     type_of(array)
-    out = array.copy(order="C")
+    out = np.array(array, order="C")
     out.flags.writeable = False
     return out
 

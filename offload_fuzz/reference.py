@@ -39,10 +39,15 @@ def known(array: Array) -> Known:
 
 
 def evaluate(op: str, attributes: Mapping[str, Any], type: ArrayType, operands: Sequence[Known], c: Contract) -> Known:
-    """One op on known operands, under contract `c`; raises `UsageError` if a custom op's reference fails."""
+    """One op on known operands, under contract `c`; raises `UsageError` if a custom op's reference fails.
+
+    Where the standard leaves the result open (`Op.defined`) the value is zero and the enclosure unknown.
+    """
     row = OPS.get(op) or find_op(op)
     values = [k.value for k in operands]
     enclosures = [k.enclosure for k in operands]
+    if row.defined is not None and not row.defined(*values, **attributes):
+        return Known(np.zeros(type.shape, type.np), None)
     certain = None not in enclosures
     sets = enclosures if certain else [exact(v) for v in values]
     try:
@@ -57,9 +62,7 @@ def evaluate(op: str, attributes: Mapping[str, Any], type: ArrayType, operands: 
         raise UsageError(
             f"the reference of {op} gave {value.dtype}{list(value.shape)} but its type rule says {type} [op {op}]"
         )
-    if not certain or (row.defined is not None and not row.defined(*values, **attributes)):
-        return Known(value, None)
-    return Known(value, enclosure)
+    return Known(value, enclosure if certain else None)
 
 
 def type_name(error: BaseException) -> str:

@@ -21,6 +21,7 @@ MAX_BYTES = 64 * 2**20
 MAX_DEPTH = 24
 MAX_CONTAINERS = 2**20
 MAX_COMMAS = 20 * 2**20
+MAX_ESCAPES = 2**20
 
 
 def cut(text: str, width: int = 300) -> str:
@@ -74,7 +75,9 @@ def check_size(text: str, where: str) -> None:
     raw = text.encode("utf-8", "surrogatepass")
     if len(raw) > MAX_BYTES:
         raise _too_large(len(raw), where)
-    if b"\\" in raw:
+    if escapes := raw.count(b"\\"):
+        if escapes > MAX_ESCAPES:
+            raise InvalidFile(f"file holds more escapes than are read [{where}]")
         raw = re.sub(rb"\\.", b"", raw, flags=re.DOTALL)
     marks = np.frombuffer(raw, np.uint8)
     marks = marks[~np.logical_xor.accumulate(marks == ord('"'))]  # what is outside strings

@@ -10,7 +10,7 @@ import numpy as np
 from offload_fuzz.device import Features
 from offload_fuzz.errors import UsageError
 from offload_fuzz.ops.base import OPS, Op, find_op, normalize_axes, slices
-from offload_fuzz.ops.rules import wide
+from offload_fuzz.ops.rounding import wide
 from offload_fuzz.types import DTYPES, NAMES, Array, type_of
 
 BFLOAT16 = DTYPES["bfloat16"].np

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from functools import reduce
 from typing import Any, TypeAlias
 
-from offload_fuzz.ops.shaped import accumulated_dtype
+from offload_fuzz.ops.statistical import accumulated_dtype
 from offload_fuzz.types import DTYPES, promote
 
 Tensor: TypeAlias = Any

@@ -76,4 +76,4 @@ class Counts:
         """A mapping of plain numbers and tables, without zeros."""
         from attrs import asdict
 
-        return {k: dict(v) if isinstance(v, dict) else v for k, v in asdict(self).items() if v}
+        return {k: dict(sorted(v.items())) if isinstance(v, dict) else v for k, v in asdict(self).items() if v}

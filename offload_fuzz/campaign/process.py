@@ -102,6 +102,7 @@ class Worker:
                 except BrokenPipeError:
                     self.ended = True
         self.log.close()
+        self.journal.close()
         return status
 
     def exit_status(self, wait: float = 2.0) -> int | None:

@@ -31,6 +31,7 @@ from offload_fuzz.finding.shrink import shrink
 from offload_fuzz.finding.store import Finding, make_finding, with_expected
 from offload_fuzz.oracles import Verdict, judge
 from offload_fuzz.plan import Plan
+from offload_fuzz.reference import quiet
 from offload_fuzz.strategies import cases, known_dtypes, known_ops, placements
 from offload_fuzz.strategies.choices import Choices
 from offload_fuzz.strategies.modes import plan_for
@@ -43,7 +44,7 @@ LARGE_PLANS = 3
 LARGE_SIZE = 10_000
 #: Failing programs that one unit shrinks; further ones are counted.
 SHRINKS_PER_UNIT = 8
-MIN_NODES = 4
+MIN_NODES = 6
 ENGINE_BYTES = 16
 
 
@@ -185,7 +186,8 @@ class Unit:
 
     def _guarded(self, case: Any, entropy: bytes) -> None:
         try:
-            self._one(case, entropy)
+            with quiet():
+                self._one(case, entropy)
         except UnitDone:
             raise
         except Exception as error:  # noqa: BLE001  # kept, and raised outside the engine

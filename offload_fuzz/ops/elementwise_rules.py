@@ -78,6 +78,11 @@ def floor_divide_rule(a: Application) -> Value:
     if not singletons(a):
         return value, None
     dtype = a.type.dtype
+    if "divide" in a.contract.correctly_rounded:
+        near = np.divide(*a.values)
+        plain = (np.floor(near) == value) & (np.abs(near) < 2.0 ** (DTYPES[dtype].precision - 2))
+        if np.count_nonzero(plain) == value.size:
+            return value, either_zero(exact(value))
     x, y = np.broadcast_arrays(*(wide(v, NAMES[v.dtype]) for v in a.values))
     quotient = x / y
     floors = [value, narrowed(_floor_of_exact(x, y), dtype), np.floor(narrowed(quotient, dtype))]
@@ -127,8 +132,12 @@ def remainder_rule(a: Application) -> Value:
     if not singletons(a):
         return value, None
     dtype = a.type.dtype
-    x, y = np.broadcast_arrays(*(wide(v, NAMES[v.dtype]) for v in a.values))
     e = either_zero(computed(value))
+    if "divide" in a.contract.correctly_rounded:
+        near = np.divide(*a.values)  # a floor of it can differ from that of the exact quotient only where it is one
+        if not some((np.floor(near) == near) & (value != 0)):
+            return value, e
+    x, y = np.broadcast_arrays(*(wide(v, NAMES[v.dtype]) for v in a.values))
     plain = np.isfinite(x) & np.isfinite(y) & (y != 0)
     if not some(plain):
         return value, e

@@ -6,10 +6,10 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from offload_fuzz.enclosure import combine
+from offload_fuzz.enclosure import combine, exact
 from offload_fuzz.errors import require
 from offload_fuzz.ops.base import Application, Axis, Index, Operand, indexed_shape, normalize_axis, shaped, slices
-from offload_fuzz.ops.rules import Value, exact_rule, reference
+from offload_fuzz.ops.rules import Value, exact_rule, reference, singletons
 from offload_fuzz.types import Array, ArrayType
 
 Region: TypeAlias = tuple[tuple[int | None, int | None, int | None], ...]
@@ -29,7 +29,10 @@ def _setitem(x: Array, value: Array, *, index: Any) -> Array:
 
 def setitem_rule(a: Application) -> Value:
     """setitem: a selection between the bits of two operands."""
-    return reference(a), combine(lambda x, value: _setitem(x, value, **a.attributes), *a.operands)
+    value = reference(a)
+    if singletons(a):
+        return value, exact(value)
+    return value, combine(lambda x, part: _setitem(x, part, **a.attributes), *a.operands)
 
 
 @shaped(
@@ -63,9 +66,12 @@ def _take(x: Array, indices: Array, *, axis: int) -> Array:
 def take_rule(a: Application) -> Value:
     """take: a data movement for certain indices; unknown otherwise."""
     x, indices = a.operands
+    value = reference(a)
     if not indices.is_certain:
-        return reference(a), None
-    return reference(a), x.move(lambda part: _take(part, indices.lo, **a.attributes))
+        return value, None
+    if x.is_singleton:
+        return value, exact(value)
+    return value, x.move(lambda part: _take(part, indices.lo, **a.attributes))
 
 
 @shaped(

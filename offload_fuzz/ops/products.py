@@ -66,4 +66,5 @@ def _enclosed(a: Application, x: Array, product: Array, value: Array, r: Reducti
     overflows = overflows & ~(must | zero)
     if not some(overflows):
         return e
-    return Enclosure(e.lo, e.hi, nan=e.nan, ninf=overflows & minus, pinf=overflows & ~minus)
+    ninf, pinf = np.asarray(overflows & minus), np.asarray(overflows & ~minus)
+    return Enclosure(e.lo, e.hi, nan=e.nan, ninf=ninf, pinf=pinf)

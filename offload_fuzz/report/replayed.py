@@ -86,7 +86,7 @@ def replay_text(record: Record, devices: Mapping[str, str]) -> str:
 
 def exit_code_of(records: Sequence[Record]) -> int:
     """Of several replays: a failure first, then what could not be run, then what could not be told."""
-    codes = {EXIT_CODES.get(r["status"], r.get("exit_code", 0)) for r in records}
+    codes: set[int] = {EXIT_CODES[r["status"]] if r["status"] in EXIT_CODES else r["exit_code"] for r in records}
     if EXIT_FINDING in codes:
         return EXIT_FINDING
     errors = codes - {EXIT_OK, EXIT_INCONCLUSIVE}

@@ -27,17 +27,12 @@ def rounded(q: Fraction, dtype: str) -> Any:
     d = DTYPES[dtype]
     if q == 0:
         return 0.0
-    exponent = max(math.floor(math.log2(abs(q))) if abs(q) > Fraction(1, 2**1000) else -1001, d.emin)
-    while abs(q) >= Fraction(2) ** (exponent + 1):
-        exponent += 1
-    while exponent > d.emin and abs(q) < Fraction(2) ** exponent:
-        exponent -= 1
+    exponent = abs(q.numerator).bit_length() - q.denominator.bit_length()
+    exponent = max(exponent if abs(q) >= Fraction(2) ** exponent else exponent - 1, d.emin)
     unit = Fraction(2) ** (exponent - d.precision + 1)
     n = round(abs(q) / unit)  # to even
     size = n * unit
-    if size > Fraction(d.max):
-        return math.copysign(math.inf, q)
-    return math.copysign(float(size), q)
+    return math.copysign(math.inf if size > Fraction(d.max) else float(size), 1 if q > 0 else -1)
 
 
 def fraction(x: Any) -> Fraction:

@@ -114,7 +114,7 @@ SEQUENCES: dict[str, Sequence] = {
     "freed_while_in_use": released_after_use,
     "in_place_write_lost": in_place_on_a_strided_buffer,
     "setitem_mutates_operand": operand_of_setitem,
-    "cast_returns_operand": operand_of_a_cast,
+    "noop_returns_operand": operand_of_a_cast,
     "fallback_loses_dtype": one("sort", np.array([3, 2**40, 1]), axis=0),
     "fallback_reads_stale": sorted_result_of_queued_work,
     "wrong_device_index": lambda d, p: np.asarray(d.place_of(d.upload(X)) == d.name),

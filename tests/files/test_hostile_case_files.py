@@ -18,7 +18,7 @@ from offload_fuzz.case import Case, dump_case, parse_case, read_case
 from offload_fuzz.errors import OffloadError
 from offload_fuzz.plan import Key, Plan
 from offload_fuzz.program import Builder
-from offload_fuzz.untrusted import MAX_BYTES, MAX_CONTAINERS
+from offload_fuzz.untrusted import MAX_BYTES, MAX_CONTAINERS, MAX_ESCAPES
 
 from .cases import example
 from .refusals import X, checked, refusal
@@ -58,7 +58,8 @@ TEXTS: dict[str, tuple[Callable[[], str], str]] = {
     "many lists": (lambda: "[" + "[]," * (MAX_CONTAINERS + 9) + "[]]", MUCH),
     "many elements": (lambda: "[" + "0," * (21 * 2**20) + "0]", MUCH),
     "many closers": (lambda: "]" * (MAX_CONTAINERS + 9), NOT_JSON + "Expecting value: line 1 column 1 (char 0) ["),
-    "many backslashes": (lambda: '"' + "\\" * 2_000_001, NOT_JSON),
+    "many escapes": (lambda: '"' + "\\n" * (MAX_ESCAPES + 1) + '"', f"file holds more escapes than are read [{X}]"),
+    "an open string": (lambda: '"' + "\\" * 99_999, NOT_JSON),
     "a byte order mark": (lambda: "\ufeff" + GOOD, NOT_JSON + "Unexpected UTF-8 BOM"),
     "a lone surrogate": (lambda: put("simulated:0", "\\ud800"), "device is '\\ud800' but should be a name such as sim"),
     "a bare surrogate": (lambda: put("simulated:0", "\ud800"), "device is '\\ud800' but should be a name such as simu"),

@@ -90,13 +90,14 @@ def floor_pair(function: Callable[..., Any], is_quotient: bool) -> Kernel:
         if draws.below(2):
             return exact
         x, y = (o.astype(WIDEST if type.np == FLOAT64 else FLOAT64) for o in operands)
-        rest = np.remainder(x, y)
-        floor = np.rint(np.divide(x - rest, y))
-        rounded_floor = np.floor(rounded(np.divide(x, y), type.np).astype(x.dtype))
+        reached = np.floor(rounded(np.divide(x, y), type.np))
         plain = np.isfinite(x) & np.isfinite(y) & (y != 0)
         if is_quotient:
-            return np.where(plain, rounded_floor.astype(type.np), exact)
-        return np.where(plain & (floor != rounded_floor), rounded(rest - y, type.np), exact)
+            return np.where(plain, reached, exact)
+        rest = np.fmod(x, y)  # exact, as is its distance to a divisor that is near
+        below = (rest != 0) & (np.signbit(rest) != np.signbit(y))
+        floor = rounded(np.rint(np.divide(x - rest, y)) - below, type.np)
+        return np.where(plain & (reached > floor), rounded(np.where(below, rest, rest - y), type.np), exact)
 
     return kernel
 

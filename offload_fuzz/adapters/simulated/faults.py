@@ -195,10 +195,20 @@ def _setitem_mutates_operand(target: Buffer | None, op: str, operands: Sequence[
     return operands[0] if op == "setitem" and not operands[0].overlaps_itself else target
 
 
-@fault("cast_returns_operand", hook="target", cls="aliasing", report="jax-ml/jax#3412",
-       sentence="A cast to the dtype that the operand has returns the operand and not a copy.")
-def _cast_returns_operand(target: Buffer | None, op: str, operands: Sequence[Buffer], type: ArrayType) -> Any:
-    return operands[0] if op == "astype" and operands[0].type == type else target
+@fault("noop_returns_operand", hook="target", cls="aliasing", report="jax-ml/jax#3412",
+       sentence="An op that happens to change nothing (a cast to the same dtype) returns its operand and not a copy.")
+def _noop_returns_operand(target: Buffer | None, op: str, operands: Sequence[Buffer], type: ArrayType) -> Any:
+    x, *others = operands
+    if op == "where":
+        x, *others = others
+    is_noop = (
+        op == "astype"
+        or (op == "abs" and type.dtype.startswith("u"))
+        or (op in ("sum", "prod", "mean", "max"))  # of the operand's type: over nothing, or over axes of length 1
+        or (op in ("concat", "setitem") and others[0].type.size == 0)
+        or (op in ("where", "minimum", "maximum", "logical_and", "bitwise_and") and others[0] is x)
+    )
+    return x if is_noop and x.type == type and not x.overlaps_itself else target
 
 
 # --------------------------------------------------------------------------------------------- fallback, metadata

@@ -1,0 +1,156 @@
+"""Generation: one generator, no other randomness, blind to faults, simplest first, every placement."""
+
+from __future__ import annotations
+
+import ast
+import random
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, Phase, find, given, settings
+from hypothesis import strategies as st
+
+import offload_fuzz.strategies as ofs
+from offload_fuzz.adapters.pool import open_places
+from offload_fuzz.campaign.journal import GENERATING
+from offload_fuzz.campaign.loop import NoJournal
+from offload_fuzz.campaign.settings import Settings
+from offload_fuzz.campaign.unit import Unit, open_workbench
+from offload_fuzz.case import Case, dump_case
+from offload_fuzz.plan import check_plan
+from offload_fuzz.program import Program
+from offload_fuzz.strategies.choices import Choices
+from offload_fuzz.strategies.placements import coverage, node_edges, placements
+from offload_fuzz.wellformed import check_program
+
+SIMULATED = ("simulated:0", "simulated:1")
+FEW = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+
+
+def generated(device: str, count: int = 150) -> list[str]:
+    """The case files that a unit generates, each program's first plan."""
+    bench = open_workbench(Settings(devices=[device], seed=9))
+    unit = Unit(bench, 0, count, lambda kind, data: None, NoJournal(), (0, 0))
+    texts: list[str] = []
+    unit._trial = lambda case, plans, counts, start: texts.extend(  # type: ignore[method-assign]  # generation alone
+        dump_case(Case(case.program, plan, ("d",))) for plan in plans
+    )
+    unit.run()
+    return texts
+
+
+def test_generation_does_not_depend_on_the_planted_fault() -> None:
+    plain = generated("simulated:0")
+    assert len(plain) == 150
+    assert generated("simulated:0+int64_narrowed+wait_ignored") == plain
+
+
+def test_the_strategies_import_no_source_of_randomness() -> None:
+    folder = Path(ofs.__file__).parent
+    for path in folder.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            used = node.attr if isinstance(node, ast.Attribute) else ""
+            assert not {"random", "secrets", "uuid", "time"} & {n.split(".")[0] for n in names}, path
+            assert used not in ("random", "default_rng", "urandom"), path
+
+
+def test_generation_is_the_same_whatever_the_global_generators_hold() -> None:
+    first = generated("simulated:0", 60)
+    random.seed(1234)
+    np.random.seed(99)  # noqa: NPY002  # the global generator is what is meant
+    assert generated("simulated:0", 60) == first
+
+
+@FEW
+@given(ofs.cases(SIMULATED, max_nodes=10))
+def test_cases_are_well_formed_and_their_plans_are_lawful(case: Case) -> None:
+    check_program(case.program)
+    check_plan(case.program, case.plan, len(case.devices))
+
+
+def test_the_simplest_case_is_one_node_on_the_host() -> None:
+    case = find(ofs.cases(SIMULATED, max_nodes=10), lambda case: True)
+    assert len(case.program.nodes) == 1
+    assert not case.plan.choices
+
+
+def test_hypothesis_shrinks_to_the_node_and_placement_that_matter() -> None:
+    def sine_on_a_device(case: Case) -> bool:
+        return any(n.op == "sin" and case.plan.get("device", v) for v, n in case.program.numbered())
+
+    case = find(ofs.cases(SIMULATED, max_nodes=8), sine_on_a_device, settings=settings(max_examples=5000, database=None))
+    assert [n.op for n in case.program.nodes] == ["sin"]
+
+
+def test_a_case_prints_as_its_program_and_a_step_by_its_op() -> None:
+    case = find(ofs.cases(SIMULATED, max_nodes=10), lambda case: True)
+    assert repr(case).startswith("program(v0: ")
+    assert repr(find(ofs.steps(["negative"], SIMULATED), lambda step: True)) == "step(negative, plain)"
+
+
+# ------------------------------------------------------------------------------------------------------- placements
+def brute_force(program: Program, allowed: list[tuple[int, ...]], found: list[tuple[int, ...]]) -> tuple[int, int]:
+    """(pairs covered, pairs reachable), counted the slow way."""
+    edges = node_edges(program)
+    wanted = {(a, b, p, q) for a, b in edges for p, q in product(allowed[a], allowed[b])}
+    reached = {(a, b, row[a], row[b]) for row in found for a, b in edges}
+    return len(wanted & reached), len(wanted)
+
+
+def programs(max_nodes: int) -> list[Program]:
+    found: list[Program] = []
+
+    @settings(max_examples=80, database=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
+    @given(ofs.programs(max_nodes=max_nodes))
+    def collect(program: Program) -> None:
+        found.append(program)
+
+    collect()
+    return found
+
+
+@pytest.mark.parametrize("devices", [("simulated:0",), SIMULATED, ("simulated:0", "simulated.npu:1"), ("simulated.npu:0",) * 3])
+def test_edges_covers_every_reachable_pair_on_every_edge(devices: tuple[str, ...]) -> None:
+    places = open_places(devices)
+    for program in programs(12):
+        found, allowed = placements(program, places, "edges", Choices(b""))
+        covered, reachable = brute_force(program, allowed, found)
+        assert covered == reachable
+        counted = coverage(program, allowed, len(places), found)
+        assert (counted.covered, counted.reachable) == (covered, reachable)
+        assert counted.unreachable == len(node_edges(program)) * len(places) ** 2 - reachable
+        assert all(role in allowed[i] for row in found for i, role in enumerate(row))
+
+
+def test_edges_takes_about_the_square_of_the_places_at_any_size() -> None:
+    for program in programs(16):
+        assert len(placements(program, open_places(("simulated:0",)), "edges", Choices(b""))[0]) <= 6
+        assert len(placements(program, open_places(SIMULATED), "edges", Choices(b""))[0]) <= 9
+
+
+def test_exhaustive_gives_every_placement_once() -> None:
+    places = open_places(SIMULATED)
+    for program in programs(4):
+        found, allowed = placements(program, places, "exhaustive", Choices(b""))
+        assert sorted(found) == sorted(product(*allowed))
+
+
+def test_covering_three_shows_every_triple_of_nodes_all_placements() -> None:
+    places = open_places(("simulated:0",))
+    for program in programs(6)[:20]:
+        found, allowed = placements(program, places, "covering:3", Choices(b""))
+        n = len(program.nodes)
+        for nodes in {tuple(sorted({i, (i + 1) % n, (i + 2) % n})) for i in range(n)}:
+            wanted = set(product(*(allowed[i] for i in nodes)))
+            assert {tuple(row[i] for i in nodes) for row in found} == wanted
+
+
+def test_the_journal_stand_in_takes_what_a_journal_takes() -> None:
+    NoJournal().write(GENERATING, 1, 2, 3, 4)
+
+
