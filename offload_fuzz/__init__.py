@@ -49,7 +49,8 @@ _HOMES: dict[str, str] = {
     "case": "Case",
     "errors": "MissingDevice OffloadError UsageError",
     "ops": "defop ulps",
-    "ops.base": "Axes Axis Bool BroadcastShape Choice DTypeName Index NewAxis Permutation Range SameSizeShape UnitAxes exact",
+    "ops.base": "Axes Axis Bool BroadcastShape Choice DTypeName Index NewAxis Permutation Range SameSizeShape UnitAxes "
+    "exact",
     "plan": "Plan",
     "program": "Program",
     "strategies": "CaseBuilder",
@@ -57,7 +58,7 @@ _HOMES: dict[str, str] = {
 }
 _PUBLIC = {name: module for module, names in _HOMES.items() for name in names.split()}
 
-__all__ = ["__version__", *_PUBLIC]  # noqa: PLE0604  # the table's names
+__all__ = ["__version__", *_PUBLIC]
 
 
 def __getattr__(name: str) -> Any:

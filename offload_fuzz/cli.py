@@ -60,45 +60,49 @@ def cli(ctx: click.Context) -> None:
 
 
 # ---------------------------------------------------------------------------------------------------------- options
-class Duration(_Parameter):
-    """`60s`, `500ms`, `5m`, `1.5h`; a number alone is seconds. Gives seconds."""
-
-    name = "duration"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        text = str(value).strip().lower()
-        unit = next((u for u in UNITS if text.endswith(u)), "")
-        try:
-            seconds = float(text.removesuffix(unit)) * UNITS.get(unit, 1.0)
-        except ValueError:
-            seconds = -1.0
-        if not 0 <= seconds < 1e9:
-            raise UsageError(f"{_option(param)} is {value!r} but should be a duration such as 500ms, 60s, 5m or 1h")
-        return seconds
+def _seconds(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
+    """`60s`, `500ms`, `5m`, `1.5h`, a number alone is seconds; as seconds."""
+    if value is None:
+        return None
+    text = value.strip().lower()
+    unit = next((u for u in UNITS if text.endswith(u)), "")
+    try:
+        seconds = float(text.removesuffix(unit)) * UNITS.get(unit, 1.0)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds < 1e9:
+        raise UsageError(f"{param.opts[-1]} is {value!r} but should be a duration such as 500ms, 60s, 5m or 1h")
+    return seconds
 
 
-class Names(_Parameter):
-    """`a,b,c`: at least one name. Gives a tuple."""
-
-    name = "list"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
-        if isinstance(value, tuple):  # a default
-            return value
-        found = tuple(n.strip() for n in str(value).split(",") if n.strip())
-        if not found:
-            raise UsageError(f"{_option(param)} is {value!r} but should be names with commas between them")
-        return found
-
-
-def _option(param: click.Parameter | None) -> str:
-    return param.opts[-1] if param is not None else "option"
+def _names(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[str, ...] | None:
+    """`a,b,c` as a tuple of at least one name."""
+    if value is None:
+        return None
+    found = tuple(n.strip() for n in value.split(",") if n.strip())
+    if not found:
+        raise UsageError(f"{param.opts[-1]} is {value!r} but should be names with commas between them")
+    return found
 
 
 def _load_option(command: F) -> F:
     return click.option(
         "--load", multiple=True, metavar="FILE|MODULE", help="Import ops, strategies, oracles or faults; repeatable."
     )(command)
+
+
+def _isolation_option(command: F) -> F:
+    kinds = "process: a crash or a hang is a finding like others; inline: everything in this process."
+    silence = click.option(
+        "--hang-after",
+        callback=_seconds,
+        default="20s",
+        show_default=True,
+        metavar="DURATION",
+        help="Silence that is a hang.",
+    )
+    isolation = click.option("--isolation", default="process", show_default=True, metavar="KIND", help=kinds)
+    return isolation(silence(command))
 
 
 def _json_option(command: F) -> F:
@@ -114,30 +118,41 @@ def _dir_option(command: F) -> F:
 # -------------------------------------------------------------------------------------------------------------- run
 @cli.command(epilog=EXIT_CODES)
 @click.argument("devices", nargs=-1, metavar="[DEVICE]...")
-@click.option("--max-time", type=Duration(), metavar="DURATION", help="Stop after this time, such as 90s, 10m.")
+@click.option("--max-time", callback=_seconds, metavar="DURATION", help="Stop after this time, such as 90s, 10m.")
 @click.option("--max-cases", type=int, metavar="N", help="Stop after N case runs (plans run).")
 @click.option("--seed", type=int, default=0, show_default=True, metavar="N", help="Same seed, same cases.")
 @click.option("--workers", type=int, default=1, show_default=True, metavar="N", help="Worker processes.")
-@click.option("--plans", default="default", show_default=True, metavar="SPEC",
-              help="Placements of a program: exhaustive, edges, covering:T, random:N or default.")
-@click.option("--ops", type=Names(), metavar="LIST", help="Only these ops; `offload-fuzz ops` lists them.")
-@click.option("--exclude-ops", type=Names(), default=(), metavar="LIST", help="All but these ops.")
-@click.option("--dtypes", type=Names(), metavar="LIST", help="Only inputs and casts of these dtypes.")
+@click.option(
+    "--plans",
+    default="default",
+    show_default=True,
+    metavar="SPEC",
+    help="Placements of a program: exhaustive, edges, covering:T, random:N or default.",
+)
+@click.option("--ops", callback=_names, metavar="LIST", help="Only these ops; `offload-fuzz ops` lists them.")
+@click.option("--exclude-ops", callback=_names, metavar="LIST", help="All but these ops.")
+@click.option("--dtypes", callback=_names, metavar="LIST", help="Only inputs and casts of these dtypes.")
 @click.option("--max-nodes", type=int, default=16, show_default=True, metavar="N", help="Largest program.")
 @click.option("--strategy", metavar="NAME", help="Draw cases from this strategy of a loaded file.")
-@click.option("--oracles", type=Names(), metavar="LIST", help="Only these judges, built in or loaded.")
+@click.option("--oracles", callback=_names, metavar="LIST", help="Only these judges, built in or loaded.")
 @click.option("--contract", metavar="FILE", help="What the devices promise: a TOML file, or a shipped contract's name.")
 @click.option("--stop-after", type=int, metavar="N", help="Stop after N findings.")
-@click.option("--report", "reports", type=Names(), default=REPORTS, metavar="LIST",
-              help="Of terminal and json.  [default: terminal,json]")
+@click.option(
+    "--report",
+    "reports",
+    callback=_names,
+    default="terminal,json",
+    show_default=True,
+    metavar="LIST",
+    help="Reports: terminal, json.",
+)
 @_dir_option
-@click.option("--isolation", default="process", show_default=True, metavar="KIND",
-              help="process: survives crashes and hangs; inline: everything in this process.")
-@click.option("--hang-after", type=Duration(), default="20s", show_default=True, metavar="DURATION",
-              help="Silence that counts as a hang.")
+@_isolation_option
 @_load_option
 @_json_option
-def run(devices: tuple[str, ...], reports: tuple[str, ...], report_dir: str | None, as_json: bool, **options: Any) -> int:
+def run(
+    devices: tuple[str, ...], reports: tuple[str, ...], report_dir: str | None, as_json: bool, **options: Any
+) -> int:
     """Test devices for counterexamples, and store each as it is found.
 
     Without a DEVICE, two simulated ones are tested; `offload-fuzz devices` lists others, and my.py:MyChip names an
@@ -164,7 +179,7 @@ def run(devices: tuple[str, ...], reports: tuple[str, ...], report_dir: str | No
             write_json="json" in reports,
             found=lambda found, path: terminal.found(found, path, needed),
             progress=terminal.progress,
-            **options,
+            **{**options, "exclude_ops": options["exclude_ops"] or ()},
         )
     terminal.end(report)
     if as_json:
@@ -193,14 +208,15 @@ def _needed_by_replay(options: dict[str, Any]) -> list[str]:
 # ----------------------------------------------------------------------------------------------------------- replay
 @cli.command(epilog=EXIT_CODES)
 @click.argument("what", nargs=-1, metavar="FILE|ID|DIR...")
-@click.option("--device", "roles", multiple=True, metavar="ROLE=NAME", help="Fill a role with another device; repeatable.")
-@click.option("--repeat", type=click.IntRange(1), default=1, show_default=True, metavar="N", help="Run each case N times.")
-@click.option("--oracles", type=Names(), metavar="LIST", help="Only these judges, built in or loaded.")
+@click.option(
+    "--device", "roles", multiple=True, metavar="ROLE=NAME", help="Fill a role with another device; repeatable."
+)
+@click.option(
+    "--repeat", type=click.IntRange(1), default=1, show_default=True, metavar="N", help="Run each case N times."
+)
+@click.option("--oracles", callback=_names, metavar="LIST", help="Only these judges, built in or loaded.")
 @click.option("--contract", metavar="FILE", help="What the devices promise, as in `run`.")
-@click.option("--isolation", default="process", show_default=True, metavar="KIND",
-              help="process: a crash or a hang is a failure like others; inline: in this process, for a debugger.")
-@click.option("--hang-after", type=Duration(), default="20s", show_default=True, metavar="DURATION",
-              help="Silence that counts as a hang.")
+@_isolation_option
 @_dir_option
 @_load_option
 @_json_option
@@ -299,11 +315,7 @@ def show(what: str | None, report_dir: str | None, load: tuple[str, ...], as_jso
 @_json_option
 def devices(load: tuple[str, ...], as_json: bool) -> int:
     """List devices, those that are not on this machine with the reason."""
-    from offload_fuzz.report.listing import device_rows, table
-
-    _load(load)
-    _list(device_rows(), as_json, lambda rows: table(rows, ("device", "ops", "dtypes", "streams", "contract", "note")))
-    return EXIT_OK
+    return _list("device_rows", ("device", "ops", "dtypes", "streams", "contract", "note"), load, as_json)
 
 
 @cli.command()
@@ -311,23 +323,15 @@ def devices(load: tuple[str, ...], as_json: bool) -> int:
 @_json_option
 def ops(load: tuple[str, ...], as_json: bool) -> int:
     """List ops, custom ones that are loaded too."""
-    from offload_fuzz.report.listing import op_rows, table
-
-    _load(load)
-    _list(op_rows(), as_json, lambda rows: table(rows, ("op", "category", "operands", "kinds", "attributes", "accuracy")))
-    return EXIT_OK
+    return _list("op_rows", ("op", "category", "operands", "kinds", "attributes", "accuracy"), load, as_json)
 
 
 @cli.command()
 @_load_option
 @_json_option
 def faults(load: tuple[str, ...], as_json: bool) -> int:
-    """List the faults that can be planted in a simulated device: simulated:0+FAULT."""
-    from offload_fuzz.report.listing import fault_rows, table
-
-    _load(load)
-    _list(fault_rows(), as_json, lambda rows: table(rows, ("fault", "class", "sentence")))
-    return EXIT_OK
+    """List faults to plant in a simulated device."""
+    return _list("fault_rows", ("fault", "class", "sentence"), load, as_json)
 
 
 def _load(names: Sequence[str]) -> None:
@@ -337,8 +341,13 @@ def _load(names: Sequence[str]) -> None:
         load(names)
 
 
-def _list(rows: Sequence[dict[str, Any]], as_json: bool, text: Callable[[Sequence[dict[str, Any]]], str]) -> None:
-    _print(json.dumps(rows, indent=1) if as_json else text(rows))
+def _list(what: str, columns: Sequence[str], load: Sequence[str], as_json: bool) -> int:
+    from offload_fuzz.report import listing
+
+    _load(load)
+    rows = getattr(listing, what)()
+    _print(json.dumps(rows, indent=1) if as_json else listing.table(rows, columns))
+    return EXIT_OK
 
 
 # ------------------------------------------------------------------------------------------------------------- main

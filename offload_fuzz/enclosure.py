@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from attrs import frozen
 
-from offload_fuzz.types import DTYPES, Array, ArrayType
+from offload_fuzz.types import Array, ArrayType
 
-_INTS = {1: np.int8, 2: np.int16, 4: np.int32, 8: np.int64}
+_INTS: dict[int, Any] = {1: np.int8, 2: np.int16, 4: np.int32, 8: np.int64}
 
 
 def is_float(dtype: np.dtype[Any]) -> bool:
@@ -37,9 +37,9 @@ def extremes(dtype: np.dtype[Any]) -> tuple[Array, Array]:
     return np.asarray(np.iinfo(dtype).min, dtype), np.asarray(np.iinfo(dtype).max, dtype)
 
 
-def ordinal(array: Any) -> Array:
-    """Signed integers in the order of the elements: for floats of the bits, with -0 directly below +0."""
-    array = np.asarray(array)
+def ordinal(array: Array) -> Array:
+    """Integers in the order of the elements: for floats of the bits, with -0 directly below +0; for bools the byte."""
+    array = np.asarray(array)  # a scalar, if arithmetic made it from an array without axes
     dtype = array.dtype
     if is_float(dtype):
         bits = _INTS[dtype.itemsize]
@@ -47,7 +47,7 @@ def ordinal(array: Any) -> Array:
         return np.asarray(key ^ ((key >> (8 * dtype.itemsize - 1)) & np.iinfo(bits).max))
     if dtype == np.uint64:
         return np.asarray(array.view(np.int64) ^ np.int64(-(2**63)))
-    return array
+    return array.view(np.uint8) if dtype.kind == "b" else array
 
 
 def from_ordinal(key: Array, dtype: np.dtype[Any]) -> Array:
@@ -234,21 +234,22 @@ def between(lo: Array, hi: Array, nan: Array | None = None, empty: Array | None 
 
 def whole(type: ArrayType) -> Enclosure:
     """Any value of the type at all: a vacuous enclosure."""
-    d = DTYPES[type.dtype]
-    if d.precision:
-        full = np.full(type.shape, np.inf, d.np)
-        return Enclosure(-full, full, nan=np.ones(type.shape, np.bool_))
-    if d.kind == "bool":
-        return Enclosure(np.zeros(type.shape, d.np), np.ones(type.shape, d.np))
-    info = np.iinfo(d.np)
-    return Enclosure(np.full(type.shape, info.min, d.np), np.full(type.shape, info.max, d.np))
+    lo, hi = (np.full(type.shape, end) for end in extremes(type.np))
+    return Enclosure(lo, hi, nan=np.ones(type.shape, np.bool_) if is_float(type.np) else None)
 
 
 def either_zero(enclosure: Enclosure) -> Enclosure:
     """`enclosure`, where an end that is a zero takes the other sign in as well."""
-    if not (some(enclosure.lo == 0) or some(enclosure.hi == 0) or enclosure.lo2 is not None):
-        return enclosure
     e = enclosure
+    if e.hi is e.lo and e.lo2 is None:
+        zero = e.lo == 0
+        if not some(zero):
+            return e
+        minus, plus = np.asarray(-0.0, e.lo.dtype), np.asarray(0.0, e.lo.dtype)
+        lo, hi = np.where(zero, minus, e.lo), np.where(zero, plus, e.lo)
+        return Enclosure(lo, hi, None, None, e.nan, e.ninf, e.pinf)
+    if e.lo2 is None and not (some(e.lo == 0) or some(e.hi == 0)):
+        return e
     lo, hi = _zeros_in(e.lo, e.hi)
     if e.lo2 is None or e.hi2 is None:
         return Enclosure(lo, hi, None, None, e.nan, e.ninf, e.pinf)

@@ -89,6 +89,8 @@ def first_index(wrong: Array) -> tuple[int, ...]:
 def element_text(x: np.generic) -> str:
     """One element, with its bits where it is a float."""
     x = np.asarray(x)[()]
+    if x.dtype.kind == "b" and int(x.view(np.uint8)) > 1:
+        return f"{x} (byte 0x{int(x.view(np.uint8)):02x})"
     if x.dtype.kind not in "fV":
         return str(x)
     bits = int(np.asarray(x).reshape(1).view(f"u{x.dtype.itemsize}")[0])

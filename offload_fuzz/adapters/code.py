@@ -60,4 +60,5 @@ def _module(name: str, where: str) -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name is None or not (name == error.name or name.startswith(f"{error.name}.")):
             raise
-        raise UsageError(f"module {name} does not exist; install it, or give a path that ends in .py [{where}]") from None
+        what = f"module {name} does not exist; install it, or give a path that ends in .py"
+        raise UsageError(f"{what} [{where}]") from None

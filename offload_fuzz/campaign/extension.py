@@ -28,13 +28,15 @@ def find_strategy(name: str, modules: Sequence[ModuleType], devices: Sequence[An
         try:
             strategy = found(devices=devices) if callable(found) else found
         except TypeError as error:
-            raise UsageError(f"strategy {name} should take devices= as its only argument: {error} [--strategy]") from error
+            what = f"strategy {name} should take devices= as its only argument: {error}"
+            raise UsageError(f"{what} [--strategy]") from error
         except OffloadError:
             raise
         except Exception as error:
             raise UsageError(f"strategy {name} raised {type(error).__name__}: {error} [--strategy]; mend it") from error
         if not isinstance(strategy, st.SearchStrategy):
-            raise UsageError(f"{name} gives {type(strategy).__name__} but should give a Hypothesis strategy [--strategy]")
+            what = type(strategy).__name__
+            raise UsageError(f"{name} gives {what} but should give a Hypothesis strategy [--strategy]")
         return strategy
     if not modules:
         raise UsageError(f"strategy is {name!r} but nothing is loaded [--strategy]; name its file with --load")
@@ -64,7 +66,8 @@ def find_oracles(names: Sequence[str] | None, modules: Sequence[ModuleType]) -> 
             try:
                 oracle = custom() if isinstance(custom, type) else custom
             except Exception as error:
-                raise UsageError(f"oracle {name} raised {type(error).__name__}: {error} [--oracles]; mend it") from error
+                what = f"{type(error).__name__}: {error}"
+                raise UsageError(f"oracle {name} raised {what} [--oracles]; mend it") from error
             if not callable(getattr(oracle, "judge", None)):
                 raise UsageError(f"oracle {name} has no method judge(trial) but should have one [--oracles]")
             found.append(oracle)

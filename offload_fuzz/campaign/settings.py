@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
 from attrs import asdict, field, frozen
@@ -12,6 +13,14 @@ from offload_fuzz.errors import UsageError
 #: Case runs per unit of work; a unit has its own Hypothesis engine, which bounds its memory.
 UNIT_CASES = 250
 DEFAULT_DEVICES = ("simulated:0", "simulated:1")
+
+
+def _tuple(names: Iterable[str]) -> tuple[str, ...]:
+    return tuple(names)
+
+
+def _tuple_or_none(names: Iterable[str] | None) -> tuple[str, ...] | None:
+    return None if names is None else tuple(names)
 
 
 def _at_least(least: int) -> Any:
@@ -27,20 +36,20 @@ def _at_least(least: int) -> Any:
 class Settings:
     """The options of `run`; times in seconds. `hang_after`: silence of a worker that counts as a hang."""
 
-    devices: tuple[str, ...] = field(default=DEFAULT_DEVICES, converter=tuple)
+    devices: tuple[str, ...] = field(default=DEFAULT_DEVICES, converter=_tuple)
     seed: int = field(default=0, validator=_at_least(0))
     max_cases: int | None = field(default=None, validator=_at_least(1))
     max_time: float | None = field(default=None, validator=_at_least(0))
     workers: int = field(default=1, validator=_at_least(1))
     plans: str = "default"
-    ops: tuple[str, ...] | None = field(default=None, converter=lambda v: None if v is None else tuple(v))
-    exclude_ops: tuple[str, ...] = field(default=(), converter=tuple)
-    dtypes: tuple[str, ...] | None = field(default=None, converter=lambda v: None if v is None else tuple(v))
+    ops: tuple[str, ...] | None = field(default=None, converter=_tuple_or_none)
+    exclude_ops: tuple[str, ...] = field(default=(), converter=_tuple)
+    dtypes: tuple[str, ...] | None = field(default=None, converter=_tuple_or_none)
     max_nodes: int = field(default=16, validator=_at_least(1))
     strategy: str | None = None
-    oracles: tuple[str, ...] | None = field(default=None, converter=lambda v: None if v is None else tuple(v))
+    oracles: tuple[str, ...] | None = field(default=None, converter=_tuple_or_none)
     contract: str | None = None
-    load: tuple[str, ...] = field(default=(), converter=tuple)
+    load: tuple[str, ...] = field(default=(), converter=_tuple)
     stop_after: int | None = field(default=None, validator=_at_least(1))
     isolation: str = "process"
     hang_after: float = field(default=20.0, validator=_at_least(1))

@@ -74,6 +74,7 @@ def reduce(r: Reduction, values: Callable[[Case], list[Array]]) -> None:
     while r.executions < r.budget:
         before = r.case
         _cut_off(r)
+        _fewer_outputs(r)
         _to_constants(r, values)
         _bypass(r)
         _plain_choices(r)
@@ -108,6 +109,18 @@ def _cut_off(r: Reduction) -> None:
             continue
         if r.change(Change(outputs=[v])):
             return
+
+
+def _fewer_outputs(r: Reduction) -> None:
+    """Drop outputs, half of them at first, where more than one is needed."""
+    size = len(r.case.program.outputs) // 2
+    while size:
+        at = 0
+        while at < len(r.case.program.outputs) > 1:
+            outputs = r.case.program.outputs
+            if not r.change(Change(outputs=[*outputs[:at], *outputs[at + size :]] or list(outputs[:1]))):
+                at += size
+        size //= 2
 
 
 def _to_constants(r: Reduction, values: Callable[[Case], list[Array]]) -> None:

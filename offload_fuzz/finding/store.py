@@ -36,7 +36,9 @@ class Finding:
         return dump_case(self.case, {"id": self.id, **self.verdict})
 
 
-def make_finding(case: Case, verdict: Verdict, diagnosis: Diagnosis, executions: int, origin: Mapping[str, Any]) -> Finding:
+def make_finding(
+    case: Case, verdict: Verdict, diagnosis: Diagnosis, executions: int, origin: Mapping[str, Any]
+) -> Finding:
     """A finding from what shrinking and diagnosis gave; origin: seed, unit and sizes it came from."""
     known = {
         "kind": verdict.kind,
@@ -87,7 +89,8 @@ def state_folder(given: str | Path | None = None) -> Path:
         if not ignore.exists():
             ignore.write_text("*\n", encoding="utf-8")
     except OSError as error:
-        raise UsageError(f"state folder {folder} cannot be written: {error.strerror}; give another with --report-dir") from None
+        what = f"state folder {folder} cannot be written: {error.strerror}"
+        raise UsageError(f"{what}; give another with --report-dir") from None
     return folder
 
 

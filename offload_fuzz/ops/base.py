@@ -122,7 +122,7 @@ class Accuracy:
         return f"ulps({self.ulps:g})" if self.kind == "ulps" else self.kind
 
 
-exact = Accuracy("exact")
+exact: Accuracy = Accuracy("exact")
 correctly_rounded = Accuracy("correctly rounded")
 accumulating = Accuracy("accumulating")
 

@@ -86,7 +86,8 @@ def _needs(case: Case, known: Mapping[str, Any]) -> list[str]:
             + ("turning it plain makes it pass" if n["passes_when_plain"] else "still fails without it")
             for n in found
         ]
-    return [describe(case.program, key, choice) for key, choice in case.plan.non_plain()] or ["nothing: the plan is plain"]
+    choices = [describe(case.program, key, choice) for key, choice in case.plan.non_plain()]
+    return choices or ["nothing: the plan is plain"]
 
 
 def _control(program: Program, control: Plan) -> list[str]:
@@ -107,7 +108,8 @@ def _origin(known: Mapping[str, Any]) -> str:
         return ""
     text = f"{origin['seed']}, unit {origin.get('unit')}, program {origin.get('program')}"
     if known.get("executions") and "choices" in origin:
-        text += f"; shrunk from {origin['nodes']} nodes and {origin['choices']} choices by {known['executions']} executions"
+        text += f"; shrunk from {origin['nodes']} nodes and {origin['choices']} choices"
+        text += f" by {known['executions']} executions"
     return text
 
 

@@ -89,14 +89,14 @@ def share(part: int, whole: int) -> str:
 def _ran(report: Report) -> str:
     c = report.counts
     devices = ", ".join(d if isinstance(d, str) else str(d.name) for d in report.settings.devices)
-    return f"{number(c.programs, 'program')}, {number(c.cases, 'plan')} (case runs) on numpy and {devices or 'no device'}"
+    plans = f"{number(c.cases, 'plan')} (case runs)"
+    return f"{number(c.programs, 'program')}, {plans} on numpy and {devices or 'no device'}"
 
 
 def _pairs(c: Counts) -> str:
-    beyond = f"; {c.pairs_unreachable:,} more are unreachable by features" if c.pairs_unreachable else ""
-    return f"{c.pairs_covered:,} of {c.pairs_reachable:,} crossing pairs ({share(c.pairs_covered, c.pairs_reachable)})" + (
-        beyond or "; none unreachable by features"
-    )
+    covered = f"{c.pairs_covered:,} of {c.pairs_reachable:,} crossing pairs"
+    beyond = f"{c.pairs_unreachable:,} more are" if c.pairs_unreachable else "none"
+    return f"{covered} ({share(c.pairs_covered, c.pairs_reachable)}); {beyond} unreachable by features"
 
 
 def drawn_from(settings: Settings) -> list[str]:
@@ -114,7 +114,8 @@ def _ops(c: Counts, ops: Sequence[str]) -> str:
     if found:
         text += ", least often " + ", ".join(f"{op} {share(n, nodes)}" for op, n in found[:RAREST])
     if never:
-        text += f"; never {', '.join(never[:RAREST])}" + (f" and {len(never) - RAREST} more" if len(never) > RAREST else "")
+        text += f"; never {', '.join(never[:RAREST])}"
+        text += f" and {len(never) - RAREST} more" if len(never) > RAREST else ""
     return text
 
 
@@ -130,7 +131,9 @@ def _failures(report: Report) -> str:
     c = report.counts
     again = sum(f.count - 1 for f in report.findings)
     text = f"{c.failures:,} failing, of {number(len(report.findings), 'finding')}: {again:,} known again"
-    text += f", {c.unshrunk:,} not shrunk; {number(c.crashes, 'crash').replace('crashs', 'crashes')}, {number(c.hangs, 'hang')}"
+    text += (
+        f", {c.unshrunk:,} not shrunk; {c.crashes:,} crash{'' if c.crashes == 1 else 'es'}, {number(c.hangs, 'hang')}"
+    )
     return text + (f"; {number(c.executions, 'run')} to shrink" if c.executions else "")
 
 

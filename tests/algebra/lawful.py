@@ -51,12 +51,11 @@ def accumulators(dtype: np.dtype[Any]) -> list[np.dtype[Any]]:
 
 def narrowed(x: Any, dtype: np.dtype[Any]) -> Array:
     """`x` rounded once into `dtype`; bfloat16 from wider than float32 by hand."""
-    x = np.asarray(x)
     if NAMES[dtype] != "bfloat16" or x.dtype.itemsize <= 4:
-        return x.astype(dtype)
+        return np.asarray(x).astype(dtype)
     once = [rounded(Fraction(float(v)), "bfloat16") if np.isfinite(v) else float(v) for v in x.ravel()]
-    signed = np.copysign(np.array(once, np.float64).reshape(x.shape), x.astype(np.float64))
-    return signed.astype(dtype)
+    signed: Array = np.copysign(np.array(once, np.float64).reshape(x.shape), x.astype(np.float64))
+    return np.asarray(signed).astype(dtype)
 
 
 def folded(ufunc: np.ufunc, terms: Array, rng: Rng) -> Array:
@@ -186,14 +185,14 @@ def _floor_divide(rng: Rng, type: ArrayType, x1: Array, x2: Array) -> Array:
         return np.asarray(np.floor(x / y)).astype(type.np)
     if choice == 1:
         return np.asarray(np.floor_divide(x, y)).astype(type.np)
-    inner = np.dtype(np.float64) if x.dtype.itemsize == 8 else np.dtype(np.float32)
-    a, b = x.astype(inner), y.astype(inner)
+    inner: Any = np.float64 if x.dtype.itemsize == 8 else np.float32
+    a, b = (np.asarray(v.astype(inner)) for v in (x, y))
     rest = np.fmod(a, b)  # as PyTorch does it
     quotient = (a - rest) / b
     quotient = np.where((rest != 0) & ((b < 0) != (rest < 0)), quotient - 1, quotient)
     floor = np.floor(quotient)
     floor = np.where(quotient - floor > 0.5, floor + 1, floor)
-    zero = np.copysign(inner.type(0), a / b)
+    zero = np.copysign(inner(0), a / b)
     return np.where(b == 0, a / b, np.where(quotient == 0, zero, floor)).astype(type.np)
 
 
@@ -220,7 +219,8 @@ def _astype(rng: Rng, type: ArrayType, x: Array, *, dtype: str) -> Array:
         for v, f in zip(x.ravel(), finite, strict=True)
     ]
     result = np.array(once, np.float64).reshape(x.shape)
-    return (np.copysign(result, x.astype(np.float64)) if is_float(x.dtype) else result).astype(type.np)
+    signed: Array = np.copysign(result, x.astype(np.float64)) if is_float(x.dtype) else result
+    return np.asarray(signed).astype(type.np)
 
 
 LAWFUL: dict[str, Callable[..., Array]] = {
@@ -261,10 +261,11 @@ def around(x: Array, rng: Rng) -> Enclosure:
     """A random enclosure that holds `x`: intervals of all widths, two intervals, NaN and infinities allowed or due."""
     if not is_float(x.dtype):
         if x.dtype.kind == "b":
-            return Enclosure(*(np.asarray(end) for end in (x & (rng.random(x.shape) < 0.5), x | (rng.random(x.shape) < 0.5))))
-        below, above = (np.asarray(rng.integers(0, 3, x.shape)).astype(x.dtype) for _ in range(2))
-        lo, hi = np.asarray(x - below), np.asarray(x + above)
-        return Enclosure(np.where(lo > x, x, lo), np.where(hi < x, x, hi))
+            return Enclosure(
+                np.where(rng.random(x.shape) < 0.5, x, False), np.where(rng.random(x.shape) < 0.5, x, True)
+            )
+        less, more = (x - x.dtype.type(1), x + x.dtype.type(2))
+        return Enclosure(np.where(less > x, x, less), np.where(more < x, x, more))
     key = ordinal(np.where(np.isnan(x), np.zeros((), x.dtype), x)).astype(np.int64)
     top = int(ordinal(np.asarray(np.inf, x.dtype)))
     width = [0, 1, 3, 40, top // 8][int(rng.integers(5))]
@@ -278,9 +279,9 @@ def around(x: Array, rng: Rng) -> Enclosure:
     lo, hi = np.where(must, np.asarray(np.inf, x.dtype), lo), np.where(must, np.asarray(-np.inf, x.dtype), hi)
     if rng.integers(4):
         return Enclosure(lo, hi, nan=nan if nan.any() else None)
-    apart = [from_ordinal(np.clip(key + int(k), ~top, top), x.dtype) for k in sorted(rng.integers(-9, 9, 2))]
+    lo2, hi2 = (from_ordinal(np.clip(key + int(k), ~top, top), x.dtype) for k in sorted(rng.integers(-9, 9, 2)))
     ninf, pinf = (np.asarray((rng.random(x.shape) < 0.1) & ~must) for _ in range(2))
-    return Enclosure(lo, hi, *apart, nan, ninf, pinf)
+    return Enclosure(lo, hi, lo2, hi2, nan, ninf, pinf)
 
 
 def member(e: Enclosure, rng: Rng) -> Array:

@@ -125,7 +125,9 @@ def test_operands_known_but_for_zero_signs_and_nan_are_certain(op: str) -> None:
 
 
 @pytest.mark.parametrize("contract", [ROUGH, NARROW, union([IEEE, ROUGH])], ids=lambda c: c.name)
-@pytest.mark.parametrize("op", ["add", "multiply", "divide", "sqrt", "sum", "mean", "matmul", "prod", "floor_divide", "remainder"])
+@pytest.mark.parametrize(
+    "op", ["add", "multiply", "divide", "sqrt", "sum", "mean", "matmul", "prod", "floor_divide", "remainder"]
+)
 def test_a_weaker_contract_allows_more(op: str, contract: Contract) -> None:
     for case, rng in cases_of(op, 30):
         _, strict = known(op, *case.operands, **case.attributes)

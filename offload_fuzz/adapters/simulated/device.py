@@ -67,8 +67,8 @@ class Simulated:
         self._instructions: dict[Hashable, Instruction] = {}
 
     def reset(self, seed: int, order: str | None = None) -> None:
-        """Begin a run: empty memory and queues, and draws from `seed`; `order` overrides the drawn one."""
-        self.draws = Draws(seed)
+        """Begin a run: empty memory and queues, draws from `seed` and the index; `order` overrides the drawn one."""
+        self.draws = Draws(seed + (self.index << 20))
         drawn = DRAWN_ORDERS[self.draws.below(len(DRAWN_ORDERS))] if seed else "eager"
         self.memory.reset()
         self.queues.reset(order or drawn, Draws(~seed))
@@ -178,7 +178,7 @@ class Simulated:
             target = self._allocate(type, 0, instruction.strides, instruction.nbytes, "result")
 
         def run() -> None:
-            arrays = [self._array(b, i) for i, b in enumerate(operands)]
+            arrays = [hooks.operand(self._array(b, i), i) for i, b in enumerate(operands)]
             result = instruction.kernel(arrays, attributes, instruction.lawful_type, self.draws)
             result = hooks.result(result, op, arrays, attributes)
             if hooks.written(True, target, op, operands, in_place):

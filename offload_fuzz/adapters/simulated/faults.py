@@ -108,11 +108,12 @@ def _storage_offset_dropped(layout: Layout, buffer: Buffer, use: int | str) -> L
     return layout
 
 
-@fault("offset_wraps", hook="layout", cls="memory", report="pytorch/pytorch#182052",
-       sentence="Byte offsets into a storage wrap at 64 (at 2**32 elements in the report).")
-def _offset_wraps(layout: Layout, buffer: Buffer, use: int | str) -> Layout:
-    offset, strides = layout
-    return (offset % 64 if min(strides, default=0) >= 0 else offset), strides
+@fault("offset_wraps", hook="operand", cls="memory", report="pytorch/pytorch#182052",
+       sentence="A kernel numbers the elements of an operand modulo 32 (modulo 2**32 in the report).")
+def _offset_wraps(array: Array, number: int) -> Array:
+    if array.size <= 32:
+        return array
+    return array.reshape(-1)[np.arange(array.size) % 32].reshape(array.shape)
 
 
 # ------------------------------------------------------------------------------------------------------ transfers

@@ -43,6 +43,7 @@ HOOKS: dict[str, Hook] = {
         Hook("waits", "True, event, device", "a stream waits for the event of another stream or device"),
         Hook("runs", "'stream', op", "a kernel runs in the order of its stream, not when it is issued"),
         # kernels
+        Hook("operand", "array, number", "a kernel reads each element of an operand where it is"),
         Hook("result_type", "type, op, operand_types", "a result has the type of the op's rule"),
         Hook("result", "array, op, operands, attributes", "a result has the value that the contract allows"),
         Hook("written", "True, buffer, op, operands, in_place", "a kernel writes its whole result to memory"),
