@@ -167,7 +167,6 @@ def run(
     from offload_fuzz.report.json_report import report_text
     from offload_fuzz.report.terminal import Terminal
 
-    signal.signal(signal.SIGTERM, _interrupt)
     needed = _needed_by_replay(options)
     terminal = Terminal(sys.stdout)
     terminal.mute = as_json or "terminal" not in reports
@@ -368,6 +367,8 @@ def _where(error: BaseException) -> str:
 
 def main(args: Sequence[str] | None = None) -> int:
     """Run a command line (default: this process's) and return its exit code; never raises."""
+    if args is None:
+        signal.signal(signal.SIGTERM, _interrupt)
     try:
         return int(cli.main(args, prog_name="offload-fuzz", standalone_mode=False) or EXIT_OK)
     except click.ClickException as error:

@@ -10,6 +10,7 @@ from attrs import field, frozen
 
 from offload_fuzz.errors import InvalidProgram, require
 from offload_fuzz.ops.base import find_op
+from offload_fuzz.ops.domains import check_attributes
 from offload_fuzz.types import Array, ArrayType, type_of
 
 
@@ -134,6 +135,7 @@ class Builder:
     def apply(self, op: str, *operands: int, **attributes: Any) -> int:
         """Add a node; raises `InvalidProgram` saying what its operands or attributes should be."""
         node = make_node(op, operands, attributes, self.types)
+        check_attributes(find_op(op), attributes)
         self.nodes.append(node)
         self.types.append(node.type)
         return len(self.types) - 1

@@ -19,6 +19,7 @@ from offload_fuzz.contract import Contract, union
 from offload_fuzz.device import Place
 from offload_fuzz.errors import InvalidProgram, UsageError
 from offload_fuzz.ops.base import OPS, Op, find_op
+from offload_fuzz.ops.domains import check_attributes
 from offload_fuzz.plan import Key, Plan
 from offload_fuzz.program import Node, Program, frozen_input, make_node
 from offload_fuzz.reference import Known, evaluate, known, quiet
@@ -97,6 +98,7 @@ class CaseBuilder:
                 raise UsageError(f"operand is {o!r} but should be a value of this builder [apply {step}]")
         with quiet():
             if isinstance(step, str):
+                check_attributes(find_op(step), attributes)
                 return self._node(step, operands, attributes, 0)
             v = self._step(step, operands, attributes)
         if v is None:

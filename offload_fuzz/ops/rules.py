@@ -131,14 +131,30 @@ def ulps_rule(a: Application) -> Value:
     value = narrowed(center, dtype)
     if singletons(a):
         lo, hi = ulps_around(center, ulps_bound(a), dtype)
-        nan, zero = np.isnan(center), center == 0
+        empty, zero = np.isnan(center), center == 0
+        nan = empty | signalling(a)
         if some(zero):
             settled = zero & _zero_is_exact(a)
             lo, hi = np.where(settled, value, lo), np.where(settled, value, hi)
-        enclosure = between(lo, hi, np.asarray(nan), np.asarray(nan))
+        enclosure = between(lo, hi, np.asarray(nan), np.asarray(empty))
         return value, either_zero(enclosure) if a.op.custom else zero_signs(a, enclosure)
     range_ = RANGES.get(a.op.name)
     return value, None if range_ is None else zero_signs(a, range_(a, _among_ulps(a)))
+
+
+def signalling(a: Application) -> Any:
+    """Where an operand of pow is a signalling NaN: pow(1, NaN) and pow(NaN, 0) are 1 for a quiet NaN only.
+
+    Source: IEEE 754-2019, 9.2.1 ("even a quiet NaN") and 6.2.1: a signalling NaN gives a quiet one.
+    """
+    found: Any = False
+    if a.op.name == "pow":
+        for x in a.values:
+            nan = np.isnan(x)
+            if some(nan):
+                bits = np.asarray(x).view(f"u{x.dtype.itemsize}")
+                found = found | (nan & ((bits >> (DTYPES[NAMES[x.dtype]].precision - 2)) & 1 == 0))
+    return found
 
 
 def _exact_result(a: Application, *operands: Array) -> Array:
