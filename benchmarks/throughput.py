@@ -64,10 +64,21 @@ class Timed:
     def __init__(self, place: Place) -> None:
         self.seconds = 0.0
         self.calls = 0
+        self.name = place.name
         self.place = Place(self, place.features)
         self.inner = place.device
-        self.name = place.name
-        for method in ("upload", "download", "launch", "record", "wait", "synchronize", "copy", "release", "reset", "place_of"):
+        for method in (
+            "upload",
+            "download",
+            "launch",
+            "record",
+            "wait",
+            "synchronize",
+            "copy",
+            "release",
+            "reset",
+            "place_of",
+        ):
             if hasattr(self.inner, method):
                 setattr(self, method, self._timed(getattr(self.inner, method)))
 

@@ -21,7 +21,7 @@ from offload_fuzz.enclosure import Enclosure
 from offload_fuzz.errors import InvalidFile, InvalidProgram, UsageError
 from offload_fuzz.ops.base import find_op
 from offload_fuzz.plan import ROLES, Key, Plan, check_plan, describe
-from offload_fuzz.program import Node, Program, frozen_input
+from offload_fuzz.program import Node, Program, frozen_input, pretty_by_repr
 from offload_fuzz.reference import Known
 from offload_fuzz.text import array_from, elements, parse_type, print_program
 from offload_fuzz.types import Array, ArrayType, type_of
@@ -42,7 +42,8 @@ class Case:
     """program and plan; devices: the spec that fills each role d0, d1, ...; control: a plan that should agree.
 
     expected: the enclosure of each output (None: unknown), as stored. Where the case was made in this process, also
-    places: the devices themselves, the host first, and values: what the reference knows of every value.
+    places: the devices themselves, the host first, and values: what the reference knows of every value, and
+    skipped: the drawn nodes for which nothing suited.
     """
 
     program: Program
@@ -52,12 +53,15 @@ class Case:
     expected: tuple[Enclosure | None, ...] | None = None
     places: tuple[Place, ...] | None = field(default=None, repr=False)
     values: tuple[Known, ...] | None = field(default=None, repr=False)
+    skipped: int = field(default=0, repr=False)
 
     def __str__(self) -> str:
         return case_text(self)
 
     def __repr__(self) -> str:
         return case_text(self)
+
+    _repr_pretty_ = pretty_by_repr
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Case):

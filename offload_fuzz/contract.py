@@ -19,7 +19,16 @@ from attrs import Factory, field, frozen
 from offload_fuzz.errors import UsageError, one_of
 from offload_fuzz.types import DTYPES, is_floating
 
-SECTIONS = ("name", "summary", "correctly_rounded", "either_zero", "ulps", "accumulator", "cast_through_float32")
+SECTIONS = (
+    "name",
+    "summary",
+    "correctly_rounded",
+    "either_zero",
+    "ulps",
+    "accumulator",
+    "cast_through_float32",
+    "flushed",
+)
 
 
 def _check_ulps(_: object, __: object, value: Mapping[str, Mapping[str, float]]) -> None:
@@ -47,6 +56,8 @@ class Contract:
     ulps: op -> dtype (or "default") -> bound on the error, in units in the last place of the exact result.
     accumulator: dtype -> the narrowest float dtype in which sums of it are kept; its own dtype if not stated.
     cast_through_float32: pairs "source->target" whose conversion may round to float32 first.
+    flushed: op -> dtypes of which it may take subnormal operands and results as zero.
+    members: the contracts that this one is the union of.
     """
 
     name: str
@@ -55,13 +66,21 @@ class Contract:
     ulps: Mapping[str, Mapping[str, float]] = field(default=Factory(dict), validator=_check_ulps)
     accumulator: Mapping[str, str] = field(default=Factory(dict), validator=_check_accumulator)
     cast_through_float32: frozenset[str] = frozenset()
+    flushed: Mapping[str, frozenset[str]] = field(factory=dict)
+    members: tuple[Contract, ...] = ()
 
     def ulps_of(self, op: str, dtype: str, default: float) -> float:
         """The bound for `op` on `dtype` in ulps: the contract's, or the row's `default`."""
+        if self.members:
+            return max(m.ulps_of(op, dtype, default) for m in self.members)
         table = self.ulps.get(op)
         if table is None:
             return default
         return table.get(dtype, table.get("default", default))
+
+    def flushes(self, op: str, dtype: str) -> bool:
+        """Whether `op` may take subnormal operands and results of `dtype` as zero."""
+        return dtype in self.flushed.get(op, ())
 
     def accumulator_of(self, dtype: str) -> str:
         """The narrowest float dtype in which sums of `dtype` are kept."""
@@ -71,14 +90,6 @@ class Contract:
 def _weaker(a: Contract, b: Contract) -> Contract:
     if a is b:
         return a
-    ulps: dict[str, dict[str, float]] = {}
-    for op in {*a.ulps, *b.ulps}:
-        ta, tb = a.ulps.get(op, {}), b.ulps.get(op, {})
-        dtypes = {*ta, *tb}
-        # a contract that is silent on an op keeps the row's default, which is at least as weak as any figure below it
-        if not ta or not tb:
-            continue
-        ulps[op] = {d: max(ta.get(d, ta.get("default", 0.0)), tb.get(d, tb.get("default", 0.0))) for d in dtypes}
     narrow = {
         d: min(a.accumulator_of(d), b.accumulator_of(d), key=lambda n: DTYPES[n].precision)
         for d in DTYPES
@@ -88,9 +99,11 @@ def _weaker(a: Contract, b: Contract) -> Contract:
         f"{a.name}|{b.name}",
         a.correctly_rounded & b.correctly_rounded,
         a.either_zero | b.either_zero,
-        ulps,
+        {},
         narrow,
         a.cast_through_float32 | b.cast_through_float32,
+        {op: a.flushed.get(op, frozenset()) | b.flushed.get(op, frozenset()) for op in {*a.flushed, *b.flushed}},
+        (*(a.members or (a,)), *(b.members or (b,))),
     )
 
 
@@ -116,9 +129,12 @@ def parse_contract(text: str, where: str) -> Contract:
             {op: {k: v for k, v in row.items() if k != "source"} for op, row in data.get("ulps", {}).items()},
             {k: v for k, v in data.get("accumulator", {}).items() if k != "source"},
             frozenset(data.get("cast_through_float32", {}).get("casts", ())),
+            {op: frozenset(dtypes) for op, dtypes in data.get("flushed", {}).items() if op != "source"},
         )
     except (KeyError, AttributeError, TypeError) as error:
-        raise UsageError(f"contract has a section of the wrong form ({error}) [{where}]; see docs/contract.md") from None
+        raise UsageError(
+            f"contract has a section of the wrong form ({error}) [{where}]; see docs/contract.md"
+        ) from None
 
 
 @cache

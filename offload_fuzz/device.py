@@ -17,7 +17,7 @@ Everything else is optional and declared in `features`; only then are further ar
                      events may be waited for across these devices
     release          release(buffer, stream=...) gives the memory back in stream order
 
-`reset(seed)` (before each run) and `place_of(buffer) -> str` (the name of the device that holds it) are called if there.
+`reset(seed)` (before each run) and `place_of(buffer) -> str` (the device that holds it) are called if there.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from attrs import field, frozen
 
-from offload_fuzz.contract import Contract, contract_of
+from offload_fuzz.contract import Contract, contract_named, contract_of
 from offload_fuzz.errors import AdapterError, one_of
 from offload_fuzz.ops.base import OPS
 from offload_fuzz.types import DTYPES, Array, ArrayType
@@ -70,7 +70,7 @@ class Features:
     source_free: Mapping[str, str] = field(factory=dict)
     aliasing: Mapping[str, str] = field(factory=dict)
     deterministic: bool = False
-    contract: Contract = field(default="ieee", converter=contract_of)
+    contract: Contract = field(factory=lambda: contract_named("ieee"), converter=contract_of)
     place: str | None = None
 
     def supports(self, op: str, operands: Iterable[ArrayType], result: ArrayType) -> bool:
@@ -93,11 +93,13 @@ KEYS = tuple(a.name for a in Features.__attrs_attrs__)
 
 
 def parse_features(value: Any, where: str) -> Features:
-    """Features from what an adapter declares (a mapping or a `Features`); raises `AdapterError` saying what is wrong."""
+    """Features from what an adapter declares (a mapping or a `Features`); raises `AdapterError`."""
     if isinstance(value, Features):
         return value
     if not isinstance(value, Mapping):
-        raise AdapterError(f"features is {type(value).__name__} but should be a dict such as {{'ops': [...]}} [{where}]")
+        raise AdapterError(
+            f"features is {type(value).__name__} but should be a dict such as {{'ops': [...]}} [{where}]"
+        )
     try:
         return _parse_features(value, where)
     except (TypeError, AttributeError, ValueError) as error:

@@ -102,7 +102,9 @@ def constant_axes(array: Array) -> list[int]:
         return []
     bits = np.ascontiguousarray(array).view(f"u{array.itemsize}").reshape(array.shape)
     return [
-        i for i, n in enumerate(array.shape) if n > 1 and bool((bits == bits[(slice(None),) * i + (slice(0, 1),)]).all())
+        i
+        for i, n in enumerate(array.shape)
+        if n > 1 and bool((bits == bits[(slice(None),) * i + (slice(0, 1),)]).all())
     ]
 
 

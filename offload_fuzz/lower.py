@@ -47,7 +47,7 @@ def check_support(program: Program, plan: Plan, places: Sequence[Place]) -> None
 
 
 def issue_order(program: Program, choice: int, seed: int) -> list[int]:
-    """Value numbers of the nodes in a topological order: 0 as written, 1 latest ready first, 2 alternating, 3 by seed."""
+    """Value numbers of nodes in a topological order: 0 as written, 1 latest ready first, 2 alternating, 3 by seed."""
     first = len(program.inputs)
     if choice == 0:
         return list(range(first, first + len(program.nodes)))
@@ -191,9 +191,7 @@ class _Lowering:
             self.order(HOST_QUEUE, self.ready[b])
         for queue, n in list(self.issued.items()):
             self.order(HOST_QUEUE, (queue, n))
-        return s.Schedule(
-            tuple(self.commands), tuple(self.buffers), tuple(inputs), tuple(results), tuple(self.probes)
-        )
+        return s.Schedule(tuple(self.commands), tuple(self.buffers), tuple(inputs), tuple(results), tuple(self.probes))
 
     def node(self, v: int, node: Node) -> None:
         place = self.choices.get(("device", (v,)), HOST)
@@ -212,9 +210,7 @@ class _Lowering:
             self.order_after_uses(queue, [operands[in_place]])
         blocking = features.streams == 0
         view = in_place is None and any(self.buffers[target].storage == self.buffers[b].storage for b in operands)
-        launch = s.Launch(
-            place, stream, v, node.op, tuple(operands), node.attributes, target, in_place, blocking, view
-        )
+        launch = s.Launch(place, stream, v, node.op, tuple(operands), node.attributes, target, in_place, blocking, view)
         self.issue(queue, launch, operands, target, blocking)
         storage = self.buffers[target].storage
         self.owner.setdefault(storage, (target, queue))

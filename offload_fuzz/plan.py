@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 from attrs import frozen
 
 from offload_fuzz.errors import InvalidProgram, one_of, require
-from offload_fuzz.program import Program
+from offload_fuzz.program import Program, pretty_by_repr
 
 #: Where a choice is made: () for the schedule, (value,) for a node, (user, k) for operand k of node `user`, where
 #: `user` is `program.returns` for the values returned.
@@ -90,6 +90,12 @@ class Plan:
     def devices(self, program: Program) -> tuple[int, ...]:
         """The role of each node, 0 for the host."""
         return tuple(self.get("device", v) for v, _ in program.numbered())
+
+    _repr_pretty_ = pretty_by_repr
+
+    def __repr__(self) -> str:
+        choices = [f"{name}{list(site) if site else ''}={choice}" for (name, site), choice in self.non_plain()]
+        return f"plan({', '.join([*choices, f'seed={self.seed}'])})"
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Plan):

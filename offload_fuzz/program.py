@@ -33,6 +33,25 @@ class Node:
         )
 
 
+def attribute_text(node: Node) -> str:
+    """`, axis=1, keepdims=False`, or nothing."""
+    return "".join(f", {name}={value!r}" for name, value in node.attributes.items())
+
+
+def node_line(value: int, node: Node) -> str:
+    """One node as a line without indentation."""
+    operands = ", ".join(f"v{o}" for o in node.operands)
+    return f"v{value}: {node.type} = {node.op} {operands}{attribute_text(node)}"
+
+
+def pretty_by_repr(self: object, printer: Any, cycle: bool) -> None:
+    """As `_repr_pretty_` of a class: Hypothesis then shows its repr, not the call that made it."""
+    for i, line in enumerate(repr(self).split("\n")):
+        if i:
+            printer.break_()
+        printer.text(line)
+
+
 @frozen(eq=False, slots=True)
 class Program:
     """inputs: the data, read-only; nodes: in single-assignment order; outputs: numbers of the values returned.
@@ -80,6 +99,13 @@ class Program:
     def returns(self) -> int:
         """The number under which a plan speaks of the return: one past the last value."""
         return len(self.inputs) + len(self.nodes)
+
+    _repr_pretty_ = pretty_by_repr
+
+    def __repr__(self) -> str:
+        inputs = ", ".join(f"v{i}: {type_of(x)}" for i, x in enumerate(self.inputs))
+        nodes = [f"  {node_line(v, node)}" for v, node in self.numbered()]
+        return "\n".join([f"program({inputs})", *nodes, f"  return {', '.join(f'v{v}' for v in self.outputs)}"])
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Program):

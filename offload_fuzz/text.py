@@ -23,6 +23,7 @@ from offload_fuzz.errors import InvalidProgram, OffloadError
 from offload_fuzz.ops.base import find_op
 from offload_fuzz.ops.domains import check_attributes
 from offload_fuzz.program import Node, Program, frozen_input, make_node
+from offload_fuzz.program import node_line as node_line
 from offload_fuzz.types import DTYPES, NAMES, Array, ArrayType, DType, type_of
 from offload_fuzz.untrusted import shown
 
@@ -120,17 +121,6 @@ def _floats(values: Sequence[Any], d: DType) -> Array:
 
 
 # --------------------------------------------------------------------------------------------------------- print
-def attribute_text(node: Node) -> str:
-    """`, axis=1, keepdims=False`, or nothing."""
-    return "".join(f", {name}={value!r}" for name, value in node.attributes.items())
-
-
-def node_line(value: int, node: Node) -> str:
-    """One node as a line without indentation."""
-    operands = ", ".join(f"v{o}" for o in node.operands)
-    return f"v{value}: {node.type} = {node.op} {operands}{attribute_text(node)}"
-
-
 def header(program: Program, data: bool = False) -> str:
     """The first line: inputs with their types, and data if asked for."""
 

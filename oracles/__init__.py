@@ -6,9 +6,9 @@ if __name__ != "offload_fuzz.oracles":
 from .agreement import PlacementInvariant
 from .enclosed import WithinContract
 from .integrity import HostUnchanged, InputsUntouched
+from .liveness import RaisesNothing
 from .metadata import TypesKept
 from .ordering import RanWherePlanned
-from .liveness import RaisesNothing
 from .verdict import FAIL, PASS, UNKNOWN, Oracle, Verdict, judge
 
 #: Name on the command line -> oracle; the order is that in which they judge.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from offload_fuzz.trial import Trial
+from offload_fuzz.types import Array
 
 from .enclosed import element_text, first_index, same_type
 from .verdict import FAIL, PASS, UNKNOWN, Verdict
@@ -37,9 +38,9 @@ class PlacementInvariant:
                         return self._fail(trial, k, i, first[0], array, other)
         return Verdict(UNKNOWN if unknowns else PASS, claim=CLAIM)
 
-    def _fail(self, trial: Trial, k: int, i: int, j: int, a: np.ndarray, b: np.ndarray) -> Verdict:  # type: ignore[type-arg]  # any dtype
+    def _fail(self, trial: Trial, k: int, i: int, j: int, a: Array, b: Array) -> Verdict:
         width = f"u{a.dtype.itemsize}"
-        wrong = np.ascontiguousarray(a).view(width).reshape(a.shape) != np.ascontiguousarray(b).view(width).reshape(a.shape)
+        wrong = np.asarray(a.view(width) != b.view(width))
         at = first_index(wrong)
         v = trial.program.outputs[k]
         got, expected = element_text(a[at]), element_text(b[at])

@@ -55,7 +55,9 @@ class WithinContract:
                 operands = [found[o] for o in node.operands]
                 if not all(same_type(found[o], trial.program.types[o]) for o in (v, *node.operands)):
                     continue  # the metadata oracle speaks of it
-                e = evaluate(node.op, node.attributes, node.type, [known(a) for a in operands], trial.contract).enclosure
+                e = evaluate(
+                    node.op, node.attributes, node.type, [known(a) for a in operands], trial.contract
+                ).enclosure
                 if e is None:
                     skipped += 1
                 elif not e.contains(found[v]).all():
@@ -86,9 +88,9 @@ def first_index(wrong: Array) -> tuple[int, ...]:
     return tuple(int(i) for i in np.argwhere(wrong)[0]) if wrong.ndim else ()
 
 
-def element_text(x: np.generic) -> str:
+def element_text(element: Any) -> str:
     """One element, with its bits where it is a float."""
-    x = np.asarray(x)[()]
+    x = np.asarray(element)[()]
     if x.dtype.kind == "b" and int(x.view(np.uint8)) > 1:
         return f"{x} (byte 0x{int(x.view(np.uint8)):02x})"
     if x.dtype.kind not in "fV":

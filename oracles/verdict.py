@@ -59,10 +59,10 @@ def judge(trial: Trial, oracles: Sequence[Oracle]) -> tuple[list[Verdict], int]:
         try:
             verdict = oracle.judge(trial)
         except Exception as error:  # noqa: BLE001  # a user's oracle may raise anything
-            verdict = Verdict(UNKNOWN, "oracle raised", type(oracle).__name__, f"{type(error).__name__}: {error}", unknowns=1)
+            verdict = Verdict(
+                UNKNOWN, "oracle raised", type(oracle).__name__, f"{type(error).__name__}: {error}", unknowns=1
+            )
         unknowns += verdict.unknowns
-        if verdict.outcome == FAIL:
-            found.append(verdict)
-        elif verdict.kind == "oracle raised":
+        if verdict.outcome == FAIL or verdict.kind == "oracle raised":
             found.append(verdict)
     return found, unknowns

@@ -1,10 +1,10 @@
 """What to try: Hypothesis strategies for programs, plans and cases. The campaign draws from these same strategies.
 
-    cases(devices)      a program with a plan: every node drawn together with its placement and modes
-    programs()          a program alone
-    plans(program)      a plan for a program
-    inputs()            input data
-    steps(ops, devices) an op with its placement and modes, for `CaseBuilder.apply`
+cases(devices)      a program with a plan: every node drawn together with its placement and modes
+programs()          a program alone
+plans(program)      a plan for a program
+inputs()            input data
+steps(ops, devices) an op with its placement and modes, for `CaseBuilder.apply`
 """
 
 if __name__ != "offload_fuzz.strategies":
@@ -71,7 +71,7 @@ def _case(header: bytes, steps: Sequence[bytes], devices: Any, ops: tuple[str, .
     builder.large = flavour.below(1000) >= 1000 - LARGE_PERMILLE
     with quiet():
         for data in steps[:LARGE_NODES] if builder.large else steps:
-            builder._step(Step(Choices(data).pick(ops), data), (), {})
+            builder.skipped += builder._step(Step(Choices(data).pick(ops), data), (), {}) is None
         if not builder.types:
             builder.input(draw_data(Choices(header), ArrayType(dtypes[0], ()), False))
     return builder.returns()
@@ -126,13 +126,14 @@ def inputs(
     """Input data: small dyadic numbers, or with `wild` also NaN, infinities, -0.0, subnormals and full-range bits."""
     names = known_dtypes(dtypes)
 
-    def data(drawn: bytes) -> Array:
-        choices = Choices(drawn)
+    @st.composite  # so that Hypothesis shows the array, not the call that made it
+    def data(draw: st.DrawFn) -> Array:
+        choices = Choices(draw(_bytes(32)))
         dtype = draw_dtype(choices, names)
         shape = choices.pick(tuple(shapes)) if shapes else draw_shape(choices)
         return draw_data(choices, ArrayType(dtype, shape), wild)
 
-    return _bytes(32).map(data)
+    return data()
 
 
 def steps(ops: Sequence[str] | None = None, devices: Sequence[Any] = ()) -> st.SearchStrategy[Step]:

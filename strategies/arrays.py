@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -45,10 +45,7 @@ def draw_shape(choices: Choices) -> tuple[int, ...]:
     room = MAX_SIZE
     edgy = choices.below(8)
     for i in range(rank):
-        if edgy == 7 - i and rank <= 3:
-            n = choices.pick(EDGES)
-        else:
-            n = choices.pick(SMALL)
+        n = choices.pick(EDGES if edgy == 7 - i and rank <= 3 else SMALL)
         n = min(n, max(room, 1))
         room //= max(n, 1)
         shape.append(n)
@@ -63,7 +60,7 @@ def draw_large_shape(choices: Choices) -> tuple[int, ...]:
     return (n,) if choices.chance(50) else (n // 4, 4)
 
 
-@lru_cache(maxsize=None)
+@cache
 def share_table(dtypes: tuple[str, ...]) -> tuple[str, ...]:
     """`dtypes`, each as often as its share, the first of the table first."""
     return tuple(d for d, n in DTYPE_SHARES.items() if d in dtypes for _ in range(n))
@@ -75,7 +72,7 @@ def draw_dtype(choices: Choices, dtypes: tuple[str, ...]) -> str:
 
 
 # ------------------------------------------------------------------------------------------------------------ data
-@lru_cache(maxsize=None)
+@cache
 def table(dtype: str, flavour: str) -> Array:
     """The values from which data of a flavour is taken, the simplest first."""
     d = DTYPES[dtype]

@@ -7,7 +7,7 @@ result undefined or unknown, a fresh input that suits is taken instead.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,7 @@ from offload_fuzz.errors import InvalidProgram, UsageError
 from offload_fuzz.ops.base import OPS, Op, find_op
 from offload_fuzz.ops.domains import check_attributes
 from offload_fuzz.plan import Key, Plan
-from offload_fuzz.program import Node, Program, frozen_input, make_node
+from offload_fuzz.program import Node, Program, frozen_input, make_node, pretty_by_repr
 from offload_fuzz.reference import Known, evaluate, known, quiet
 from offload_fuzz.types import Array, ArrayType, is_floating, type_of
 
@@ -41,7 +41,7 @@ MAX_LARGE = 4_194_304
 ALL_DTYPES = tuple(DTYPE_SHARES)
 
 
-@lru_cache(maxsize=None)
+@cache
 def contract_for(places: tuple[Place, ...]) -> Contract:
     """The weakest promises over these places: what a plan's result may be wherever its nodes run."""
     return union(p.features.contract for p in places)
@@ -53,6 +53,8 @@ class Step:
 
     op: str
     data: bytes = field(default=b"")
+
+    _repr_pretty_ = pretty_by_repr
 
     def __repr__(self) -> str:
         return f"step({self.op}, {self.data.rstrip(bytes(1)).hex() or 'plain'})"
@@ -79,6 +81,7 @@ class CaseBuilder:
         self.drowned: list[bool] = []
         self.choices: dict[Key, Any] = {}
         self.header = Choices(b"")
+        self.skipped = 0
         self.wild = False
         self.large = False
 
@@ -244,9 +247,7 @@ class CaseBuilder:
 
     def roles_for(self, op: Op, operands: Sequence[ArrayType], result: ArrayType) -> list[int]:
         """The roles that can run the op on these types, the host first."""
-        return [0] + [
-            i for i, p in enumerate(self.places) if i and p.features.supports(op.name, operands, result)
-        ]
+        return [0] + [i for i, p in enumerate(self.places) if i and p.features.supports(op.name, operands, result)]
 
     # ----------------------------------------------------------------------------------------------------- finishing
     def _finish(self, outputs: Sequence[int]) -> Case:
@@ -270,7 +271,7 @@ class CaseBuilder:
         names = tuple(p.spec for p in self.places[1:])
         order = [*inputs, *nodes]
         values = tuple(self.values[v] for v in order)
-        return Case(program, Plan(out, seed), names, places=self.places, values=values)
+        return Case(program, Plan(out, seed), names, places=self.places, values=values, skipped=self.skipped)
 
     def _reachable(self, outputs: Sequence[int]) -> list[int]:
         seen: set[int] = set()
@@ -294,4 +295,3 @@ def _allowed_for(name: str, k: int, dtypes: tuple[str, ...]) -> tuple[str, ...]:
 
 def _allowed(op: Op, k: int, dtypes: tuple[str, ...]) -> tuple[str, ...]:
     return _allowed_for(op.name, k, dtypes)
-

@@ -56,7 +56,9 @@ def crossing(
     if kind < 5:
         out["layout", site] = LAYOUTS[1 + choices.below(len(LAYOUTS) - 1)]
     if kind >= 4:
-        out["alignment" if kind % 2 else "readonly", site] = FREEDOMS["alignment" if kind % 2 else "readonly"].choices[1]
+        out["alignment" if kind % 2 else "readonly", site] = FREEDOMS["alignment" if kind % 2 else "readonly"].choices[
+            1
+        ]
 
 
 def _peers(places: Sequence[Place], p: int, q: int) -> bool:

@@ -106,10 +106,7 @@ def near(candidates: Sequence[int], choices: Choices) -> int:
 
 def fresh_anchor(op: Op, ndim: int, like: Sequence[ArrayType], choices: Choices) -> tuple[int, ...]:
     """The shape of a fresh first operand of rank `ndim` at least, often that of a value there is."""
-    if like and choices.chance(50):
-        shape = near_shape(like, choices)
-    else:
-        shape = draw_shape(choices)
+    shape = near_shape(like, choices) if like and choices.chance(50) else draw_shape(choices)
     if any(o.relation == "contracts" for o in op.operands) and len(shape) > 3:
         shape = shape[-3:]
     while len(shape) < ndim:
@@ -127,7 +124,13 @@ def near_shape(like: Sequence[ArrayType], choices: Choices) -> tuple[int, ...]:
 
 
 def fresh_data(
-    op: Op, k: int, type: ArrayType, anchor: ArrayType | None, attributes: dict[str, Any], choices: Choices, flavour: str
+    op: Op,
+    k: int,
+    type: ArrayType,
+    anchor: ArrayType | None,
+    attributes: dict[str, Any],
+    choices: Choices,
+    flavour: str,
 ) -> Array:
     """Data for operand `k`: indices in range; else `flavour`: "dyadic", "wild", or "tame" (1, 2, 3, ...)."""
     if op.operands[k].relation == "indices" and anchor is not None:

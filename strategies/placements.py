@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 from itertools import product
 from typing import Any
 
@@ -80,7 +80,7 @@ def colour(program: Program) -> list[int]:
     return colours
 
 
-@lru_cache(maxsize=None)
+@cache
 def pair_array(columns: int, levels: int) -> tuple[tuple[int, ...], ...]:
     """Rows in which every two columns show every ordered pair of levels.
 

@@ -99,9 +99,7 @@ class Campaign:
         journal = NoJournal()
         while not self.stopping and self.plan.size(self.next_unit):
             result = self._new_unit()
-            unit = Unit(
-                bench, result.number, result.size, lambda k, d, r=result: self._record(r, {"record": k, **d}), journal, (0, 0)
-            )  # type: ignore[misc]  # the default argument binds the unit
+            unit = Unit(bench, result.number, result.size, self._recorder(result), journal, (0, 0))
             if self.options.max_time is not None:
                 journal.deadline = started + self.options.max_time
             try:
@@ -112,6 +110,9 @@ class Campaign:
             self._merge()
             if self.options.max_time is not None and time.monotonic() - started >= self.options.max_time:
                 self.stopping = True
+
+    def _recorder(self, result: UnitResult) -> Callable[[str, dict[str, Any]], None]:
+        return lambda kind, data: self._record(result, {"record": kind, **data})
 
     # ----------------------------------------------------------------------------------------------------- processes
     def _run_processes(self, started: float) -> None:
@@ -145,14 +146,10 @@ class Campaign:
         workers.append(worker)
         selector.register(worker, selectors.EVENT_READ)
 
-    def _attend(
-        self, worker: Worker, workers: list[Worker], selector: selectors.BaseSelector, folder: Path
-    ) -> None:
+    def _attend(self, worker: Worker, workers: list[Worker], selector: selectors.BaseSelector, folder: Path) -> None:
         for record in worker.records():
             self._receive(worker, record)
-        hung = not worker.ended and worker.silent_for() > (
-            self.options.hang_after if worker.ready else STARTUP_SECONDS
-        )
+        hung = not worker.ended and worker.silent_for() > (self.options.hang_after if worker.ready else STARTUP_SECONDS)
         if worker.ended or hung:
             selector.unregister(worker)
             workers.remove(worker)
@@ -162,7 +159,9 @@ class Campaign:
             if self.stopping:
                 return
             if not worker.ready:
-                self._fail(f"a worker did not start: {words.splitlines()[-1] if words else 'no message'}", EXIT_INTERNAL)
+                self._fail(
+                    f"a worker did not start: {words.splitlines()[-1] if words else 'no message'}", EXIT_INTERNAL
+                )
                 return
             self._died(worker, entry, "hang" if hung else "crash", stopped if status is None else status)
             if self._has_work():
@@ -239,9 +238,7 @@ class Campaign:
             return
         result = self.units[worker.unit]
         running = entry.phase == RUNNING
-        result.deaths.append(
-            Death(kind, status, result.number, result.size, entry.program, entry.plan, entry.phase)
-        )
+        result.deaths.append(Death(kind, status, result.number, result.size, entry.program, entry.plan, entry.phase))
         if running:
             result.counts.merge({"cases": entry.done + 1})
             result.skip = (entry.program, entry.plan + 1)

@@ -37,7 +37,6 @@ from offload_fuzz.strategies.choices import Choices
 from offload_fuzz.strategies.modes import plan_for
 from offload_fuzz.strategies.placements import coverage, parse_spec
 from offload_fuzz.trial import Planned, new_trial, run_plan
-from offload_fuzz.types import is_floating
 
 #: Plans that a large program gets; a small one gets what --plans says.
 LARGE_PLANS = 3
@@ -50,6 +49,9 @@ ENGINE_BYTES = 16
 
 class UnitDone(unittest.SkipTest):
     """Ends a unit: Hypothesis passes skips on at once."""
+
+    def __init__(self) -> None:
+        super().__init__("the unit is done")
 
 
 @frozen(eq=False)
@@ -101,9 +103,7 @@ def plans_of(case: Case, entropy: bytes, spec: str, places: tuple[Place, ...]) -
     for i, placement in enumerate(found):
         plans.append(plan_for(program, placement, places, Choices.expanded(entropy + i.to_bytes(4, "big"), size)))
     c = coverage(program, allowed, len(places), [case.plan.devices(program), *found])
-    return plans, Counts(
-        pairs_covered=c.covered, pairs_reachable=c.reachable, pairs_unreachable=c.unreachable
-    )
+    return plans, Counts(pairs_covered=c.covered, pairs_reachable=c.reachable, pairs_unreachable=c.unreachable)
 
 
 def is_large(case: Case) -> bool:
@@ -133,7 +133,9 @@ Emit = Callable[[str, dict[str, Any]], None]
 class Unit:
     """Runs one unit. emit(kind, data) gets `program`, `failure` and `finding` records as they happen."""
 
-    def __init__(self, bench: Workbench, number: int, size: int, emit: Emit, journal: Any, skip: tuple[int, int]) -> None:
+    def __init__(
+        self, bench: Workbench, number: int, size: int, emit: Emit, journal: Any, skip: tuple[int, int]
+    ) -> None:
         self.bench = bench
         self.number = number
         self.left = size
@@ -190,9 +192,9 @@ class Unit:
                 self._one(case, entropy)
         except UnitDone:
             raise
-        except Exception as error:  # noqa: BLE001  # kept, and raised outside the engine
+        except Exception as error:  # kept, and raised outside the engine
             self.error = error
-            raise UnitDone from error
+            raise UnitDone() from error
 
     def _one(self, case: Any, entropy: bytes) -> None:
         if not isinstance(case, Case):
@@ -204,12 +206,12 @@ class Unit:
         if self.wanted is not None:
             if self.program == self.wanted[0]:
                 self.found = evolve(case, plan=plans[min(self.wanted[1], len(plans) - 1)], values=None)
-                raise UnitDone
+                raise UnitDone()
         elif self.program >= self.skip[0]:
             start = self.skip[1] if self.program == self.skip[0] else 0
             self._trial(case, plans, counts, start)
         if self.left <= 0:
-            raise UnitDone
+            raise UnitDone()
 
     def _trial(self, case: Case, plans: list[Plan], counts: Counts, start: int) -> None:
         bench, journal = self.bench, self.journal
@@ -225,6 +227,7 @@ class Unit:
             counts.program(case.program)
             counts.wild += is_wild(case)
             counts.large += is_large(case)
+            counts.skipped += case.skipped
         counts.judged += (len(plans) - start) * len(case.program.outputs)
         counts.unknown += unknown
         counts.vacuous += sum(e is not None and e.is_vacuous for e in trial.expected)
@@ -256,7 +259,9 @@ class Unit:
         self.journal.write(SHRINKING, self.number, self.program, verdict.plan)
         raw = make_finding(failing, verdict, Diagnosis((), verdict.value, 1, 1), 0, origin)
         self.emit("failure", {"program": self.program, "id": raw.id, "text": raw.text()})
-        finding, executions = reduce_to_finding(failing, verdict, self.bench.examiner, self.bench.settings, origin, self._tick)
+        finding, executions = reduce_to_finding(
+            failing, verdict, self.bench.examiner, self.bench.settings, origin, self._tick
+        )
         counts.executions += executions
         self.emit("finding", {"program": self.program, "id": finding.id, "text": finding.text()})
 
@@ -265,7 +270,12 @@ class Unit:
 
 
 def reduce_to_finding(
-    case: Case, verdict: Verdict, examiner: Examiner, options: Settings, origin: dict[str, Any], tick: Callable[[], None]
+    case: Case,
+    verdict: Verdict,
+    examiner: Examiner,
+    options: Settings,
+    origin: dict[str, Any],
+    tick: Callable[[], None],
 ) -> tuple[Finding, int]:
     """Shrink, diagnose and name a failing case; also the number of executions that took."""
     before = examiner.count[0]

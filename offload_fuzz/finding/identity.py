@@ -1,4 +1,4 @@
-"""The ID of a finding, from what matters: kind, minimal graph, crossing choices, dtype class; no seed, no device name."""
+"""The ID of a finding, from what matters: kind, minimal graph, crossing choices, dtype class; no seed, no device."""
 
 from __future__ import annotations
 

@@ -6,6 +6,8 @@ Every accepted step has been run and failed with the same kind of verdict; the w
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
 
 import numpy as np
 from attrs import define, evolve
@@ -152,9 +154,9 @@ def _bypass(r: Reduction) -> None:
             node = program.node_of(v)
             assert node is not None
             for o in dict.fromkeys(node.operands):
-                if program.types[o] == node.type and (o >= len(program.inputs) or v not in program.outputs):
-                    if r.change(Change(bypass={v: o})):
-                        break
+                same = program.types[o] == node.type and (o >= len(program.inputs) or v not in program.outputs)
+                if same and r.change(Change(bypass={v: o})):
+                    break
         v -= 1
 
 
@@ -215,17 +217,28 @@ def _shrink_shapes(r: Reduction) -> None:
     """Shorten axes: all of one length at once, then one position in all inputs, then drop leading axes of length 1."""
     for length in _lengths(r.case):
         for shorter in _shorter(length):
-            if _reshaped(r, lambda x, old=length, new=shorter: x[tuple(slice(new if n == old else n) for n in x.shape)]):
+            if _reshaped(r, partial(_shortened, old=length, new=shorter)):
                 break
     rank = max((x.ndim for x in r.case.program.inputs), default=0)
     for axis in range(rank):
-        _reshaped(r, lambda x, at=axis: x[(..., slice(1), *[slice(None)] * at)] if x.ndim > at else x)
+        _reshaped(r, partial(_first_along, axis_from_last=axis))
     for _ in range(rank):
         if not _reshaped(r, lambda x: x[0] if x.ndim and x.shape[0] == 1 else x):
             break
     for _ in range(rank):
         if not _reshaped(r, lambda x: x[..., 0] if x.ndim and x.shape[-1] == 1 else x):
             break
+
+
+def _shortened(x: Array, old: int, new: int) -> Array:
+    return x[tuple(slice(new if n == old else n) for n in x.shape)]
+
+
+def _first_along(x: Array, axis_from_last: int) -> Array:
+    if x.ndim <= axis_from_last:
+        return x
+    index: tuple[Any, ...] = (..., slice(1), *[slice(None)] * axis_from_last)
+    return np.asarray(x[index])
 
 
 def _shorter(n: int) -> Iterator[int]:

@@ -14,11 +14,11 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from attrs import frozen
+from attrs import evolve, frozen
 
 from offload_fuzz.enclosure import Bounds, Enclosure, between, either_zero, exact, some
 from offload_fuzz.ops.base import Application, normalize_axes, normalize_axis
-from offload_fuzz.ops.rounding import FLOAT64, WIDE_UNIT, narrowed, wide
+from offload_fuzz.ops.rounding import FLOAT64, WIDE_UNIT, narrowed, rounded_down, rounded_up, wide
 from offload_fuzz.ops.rules import Value, integer_rule
 from offload_fuzz.types import DTYPES, Array, DType, is_floating
 
@@ -42,6 +42,8 @@ class Kept:
 def kept(a: Application) -> Kept:
     """What the contract says of the accumulator for the dtype of the result."""
     result = DTYPES[a.type.dtype]
+    if a.contract.flushes(a.op.name, a.type.dtype):
+        return _flushed(evolve(a, contract=evolve(a.contract, flushed={})))
     accumulator = DTYPES[a.contract.accumulator_of(a.type.dtype)]
     if accumulator is result:
         return _kept(result)
@@ -55,6 +57,12 @@ def kept(a: Application) -> Kept:
         min(d.max for d in both),
         accumulator.precision < result.precision or accumulator.emax < result.emax,
     )
+
+
+def _flushed(a: Application) -> Kept:
+    """Where subnormals are taken as zero: sums are exact above the smallest normal number, and lose up to that."""
+    k = kept(a)
+    return evolve(k, emin=k.emin + k.precision - 1, eta=2.0 * 2.0**k.emin)
 
 
 def _kept(d: DType) -> Kept:
@@ -192,7 +200,7 @@ def enclose_sum(s: Sum, roundings: Any, underflows: Any, a: Application, k: Kept
         down = down | (risky & ((s.magnitude - s.lo) / 2 + error > k.max))
     lo, hi = s.lo - error, s.hi + error
     if over > 1:
-        lo, hi = _quotients(lo, hi, over, a)
+        lo, hi = _quotients(lo, hi, over, a, k)
     lo, hi = narrowed(lo, dtype), narrowed(hi, dtype)
     if up is False and down is False and nan is False:
         return either_zero(between(lo, hi))
@@ -205,16 +213,16 @@ def enclose_sum(s: Sum, roundings: Any, underflows: Any, a: Application, k: Kept
     return Enclosure(e.lo, e.hi, nan=e.nan, ninf=ninf if some(ninf) else None, pinf=pinf if some(pinf) else None)
 
 
-def _quotients(lo: Array, hi: Array, n: int, a: Application) -> tuple[Array, Array]:
+def _quotients(lo: Array, hi: Array, n: int, a: Application, k: Kept) -> tuple[Array, Array]:
     """The ends divided by `n`, or multiplied by its reciprocal, before the last rounding."""
     lo, hi = lo / n, hi / n
     if n & (n - 1) == 0:
-        return lo, hi
-    d = DTYPES[a.type.dtype]
-    ulps = 0.0 if "divide" in a.contract.correctly_rounded else a.contract.ulps_of("divide", d.name, 2.0)
-    rounded = 1.0 if n < 2**d.precision else 2.0  # the reciprocal, and n itself
-    loss = (rounded + 2.0 * ulps) * max(d.unit, d.eta * n) * (1.0 + 4.0 * d.unit)
-    return lo - np.abs(lo) * loss - ulps * d.eta, hi + np.abs(hi) * loss + ulps * d.eta
+        return (lo - k.eta, hi + k.eta) if k.narrow else (lo, hi)
+    ulps = 0.0 if "divide" in a.contract.correctly_rounded else a.contract.ulps_of("divide", a.type.dtype, 2.0)
+    roundings = 1 + (n >= 2**k.precision) + k.narrow + 2.0 * ulps  # the reciprocal, n itself, the quotient
+    loss = roundings * max(k.unit, k.eta * n) * (1.0 + 4.0 * k.unit)
+    lost = (k.narrow + ulps) * k.eta
+    return lo - np.abs(lo) * loss - lost, hi + np.abs(hi) * loss + lost
 
 
 # ---------------------------------------------------------------------------------------------------------------- rules
@@ -277,11 +285,20 @@ def matmul_rule(a: Application) -> Value:
     x, y = (wide(v, dtype) for v in a.values)
     product = np.matmul(x, y)
     value = narrowed(product, dtype)
-    if all(e.is_certain for e in a.operands):
+    flushed = a.contract.flushes(a.op.name, dtype) and (some(_subnormal(x, dtype)) or some(_subnormal(y, dtype)))
+    if all(e.is_certain for e in a.operands) and not (flushed or (k.narrow and _inputs_round(a, x, y))):
         return value, _product_of_known(a, x, y, product, value, k)
     b1, b2 = (e.bounds() for e in a.operands)
     (lo1, hi1), (lo2, hi2) = ((wide(b.lo, dtype), wide(b.hi, dtype)) for b in (b1, b2))
-    open1, open2 = (b.nan | ~np.isfinite(b.lo) | ~np.isfinite(b.hi) for b in (b1, b2))
+    if flushed:
+        (lo1, hi1), (lo2, hi2) = (
+            (_or_zero(lo, dtype, -1), _or_zero(hi, dtype, 1)) for lo, hi in ((lo1, hi1), (lo2, hi2))
+        )
+    if k.narrow:
+        accumulator = a.contract.accumulator_of(dtype)
+        lo1, lo2 = (rounded_down(lo, accumulator).astype(x.dtype) for lo in (lo1, lo2))
+        hi1, hi2 = (rounded_up(hi, accumulator).astype(x.dtype) for hi in (hi1, hi2))
+    open1, open2 = b1.nan | ~(np.abs(lo1) + np.abs(hi1) < np.inf), b2.nan | ~(np.abs(lo2) + np.abs(hi2) < np.inf)
     open_ = np.any(open1, axis=-1)[..., :, None] | np.any(open2, axis=-2)[..., None, :]
     zero = x.dtype.type(0)
     lo1, hi1 = np.where(open1, zero, lo1), np.where(open1, zero, hi1)
@@ -297,6 +314,21 @@ def matmul_rule(a: Application) -> Value:
     b = e.bounds()
     top = np.asarray(np.inf, a.type.np)
     return value, between(np.where(open_, -top, b.lo), np.where(open_, top, b.hi), b.nan | open_, b.empty)
+
+
+def _subnormal(x: Array, dtype: str) -> Array:
+    return np.asarray((x != 0) & (np.abs(x) < 2.0 ** DTYPES[dtype].emin))
+
+
+def _or_zero(end: Array, dtype: str, sign: int) -> Array:
+    """The end of an interval, moved to zero where it is subnormal and on the other side of it."""
+    return np.where(_subnormal(end, dtype) & (np.sign(end) != sign), end.dtype.type(0), end)
+
+
+def _inputs_round(a: Application, *inputs: Array) -> bool:
+    """Whether some input is no number of the accumulator, to which a device may round it."""
+    accumulator = DTYPES[a.contract.accumulator_of(a.type.dtype)].np
+    return any(some(x.astype(accumulator).astype(x.dtype) != x) for x in inputs)
 
 
 def _accumulated(a: Application, s: Sum, count: int, k: Kept) -> Enclosure:

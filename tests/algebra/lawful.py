@@ -193,7 +193,8 @@ def _floor_divide(rng: Rng, type: ArrayType, x1: Array, x2: Array) -> Array:
     floor = np.floor(quotient)
     floor = np.where(quotient - floor > 0.5, floor + 1, floor)
     zero = np.copysign(inner(0), a / b)
-    return np.where(b == 0, a / b, np.where(quotient == 0, zero, floor)).astype(type.np)
+    result: Array = np.where(b == 0, a / b, np.where(quotient == 0, zero, floor))
+    return result.astype(type.np)
 
 
 def _remainder(rng: Rng, type: ArrayType, x1: Array, x2: Array) -> Array:
@@ -207,7 +208,8 @@ def _remainder(rng: Rng, type: ArrayType, x1: Array, x2: Array) -> Array:
     reaches = np.isfinite(x) & np.isfinite(y) & (np.floor(x / y) > np.floor_divide(x, y))
     reaches &= np.abs(x / y) < 2.0 ** (DTYPES[type.dtype].precision - 3)
     second = np.where(apart, rest, rest - y)
-    return np.where(reaches, second if rng.integers(2) else np.zeros_like(second), first).astype(type.np)
+    result: Array = np.where(reaches, second if rng.integers(2) else np.zeros_like(second), first)
+    return result.astype(type.np)
 
 
 def _astype(rng: Rng, type: ArrayType, x: Array, *, dtype: str) -> Array:

@@ -18,7 +18,7 @@ from offload_fuzz.enclosure import (
 )
 from offload_fuzz.ops import BUILT_IN
 from offload_fuzz.ops.base import OPS, Application
-from offload_fuzz.types import Array, ArrayType, is_floating, type_of
+from offload_fuzz.types import DTYPES, Array, ArrayType, is_floating, type_of
 
 from ..devices import Case, cases
 from .lawful import around, evaluate, member
@@ -141,3 +141,18 @@ def test_a_weaker_contract_allows_more(op: str, contract: Contract) -> None:
             assert_holds(e, value, case)
             members = [member(o, rng) for o in operands]
             assert_holds(e, evaluate(op, rng, case.type, members, case.attributes), (case, members))
+
+
+@pytest.mark.parametrize("op", ["sum", "prod", "mean", "cumulative_sum", "matmul"])
+def test_sums_in_a_narrower_accumulator(op: str) -> None:
+    for dtype, inner in NARROW.accumulator.items():
+        narrow = DTYPES[inner].np
+        for i, case in enumerate(cases(op, dtype, 120, seed=6)):
+            if any(x.dtype != DTYPES[dtype].np for x in case.operands):
+                continue
+            _, e = known(op, *case.operands, contract=NARROW, **case.attributes)
+            operands = [x.astype(narrow) for x in case.operands]
+            result = evaluate(
+                op, np.random.default_rng(i), ArrayType(inner, case.type.shape), operands, case.attributes
+            )
+            assert_holds(e, result.astype(case.type.np), case)

@@ -1,4 +1,4 @@
-"""Adapters for the campaign's tests: they wrap the host and misbehave on purpose, at a known rate, logging every run."""
+"""Adapters for the campaign's tests: they wrap the host and misbehave on purpose, logging every run."""
 
 from __future__ import annotations
 

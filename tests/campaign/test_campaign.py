@@ -62,7 +62,11 @@ def test_lawful_devices_give_no_finding_and_the_default_generation_is_varied() -
 
 @pytest.mark.parametrize("name", FAULTS)
 def test_a_planted_fault_is_found_shrinks_and_replays(name: str) -> None:
-    devices = [f"simulated:0+{name}", f"simulated:1+{name}"] if FAULTS[name].cls == "multi-device" else [f"simulated:0+{name}"]
+    devices = (
+        [f"simulated:0+{name}", f"simulated:1+{name}"]
+        if FAULTS[name].cls == "multi-device"
+        else [f"simulated:0+{name}"]
+    )
     report = run(devices=devices, max_cases=20_000, stop_after=1, seed=1, isolation="inline")
     assert report.exit_code == 1, f"{name} is not found in {report.counts.cases} case runs"
     case, finding = parse_case(report.findings[0].text, name)
@@ -90,7 +94,9 @@ def test_a_device_that_kills_and_hangs_its_process_is_reported_once_each_and_not
     assert not children()
 
 
-def test_a_crash_that_repeats_is_reduced_to_the_op_that_causes_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_crash_that_repeats_is_reduced_to_the_op_that_causes_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("OFFLOAD_FUZZ_TEST_LOG", str(tmp_path / "runs"))
     report = run(devices=[f"{CHIPS}:Segfault"], ops=["sin", "add"], max_cases=60, seed=2)
     crash = next(f for f in report.findings if f.known["kind"] == "crash")

@@ -6,12 +6,10 @@ import ast
 import random
 from itertools import product
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, Phase, find, given, settings
-from hypothesis import strategies as st
 
 import offload_fuzz.strategies as ofs
 from offload_fuzz.adapters.pool import open_places
@@ -62,7 +60,7 @@ def test_the_strategies_import_no_source_of_randomness() -> None:
 def test_generation_is_the_same_whatever_the_global_generators_hold() -> None:
     first = generated("simulated:0", 60)
     random.seed(1234)
-    np.random.seed(99)  # noqa: NPY002  # the global generator is what is meant
+    np.random.seed(99)  # the global generator is what is meant
     assert generated("simulated:0", 60) == first
 
 
@@ -83,7 +81,8 @@ def test_hypothesis_shrinks_to_the_node_and_placement_that_matter() -> None:
     def sine_on_a_device(case: Case) -> bool:
         return any(n.op == "sin" and case.plan.get("device", v) for v, n in case.program.numbered())
 
-    case = find(ofs.cases(SIMULATED, max_nodes=8), sine_on_a_device, settings=settings(max_examples=5000, database=None))
+    enough = settings(max_examples=5000, database=None)
+    case = find(ofs.cases(SIMULATED, max_nodes=8), sine_on_a_device, settings=enough)
     assert [n.op for n in case.program.nodes] == ["sin"]
 
 
@@ -114,7 +113,10 @@ def programs(max_nodes: int) -> list[Program]:
     return found
 
 
-@pytest.mark.parametrize("devices", [("simulated:0",), SIMULATED, ("simulated:0", "simulated.npu:1"), ("simulated.npu:0",) * 3])
+PLACES = [("simulated:0",), SIMULATED, ("simulated:0", "simulated.npu:1"), ("simulated.npu:0",) * 3]
+
+
+@pytest.mark.parametrize("devices", PLACES)
 def test_edges_covers_every_reachable_pair_on_every_edge(devices: tuple[str, ...]) -> None:
     places = open_places(devices)
     for program in programs(12):
@@ -152,5 +154,3 @@ def test_covering_three_shows_every_triple_of_nodes_all_placements() -> None:
 
 def test_the_journal_stand_in_takes_what_a_journal_takes() -> None:
     NoJournal().write(GENERATING, 1, 2, 3, 4)
-
-
