@@ -34,7 +34,7 @@ from .operands import RELATIONS, anchor_position, fresh_anchor, fresh_data, near
 #: Bytes of a step: op, operands, fresh inputs, attributes, modes.
 OP_BYTES, PICK_BYTES, FRESH_BYTES, ATTRIBUTE_BYTES = 2, 12, 40, 20
 STEP_BYTES = OP_BYTES + PICK_BYTES + FRESH_BYTES + ATTRIBUTE_BYTES + MODE_BYTES
-HEADER_BYTES = 32
+HEADER_BYTES = 48
 #: Results beyond this many elements are not generated, except in large programs.
 MAX_RESULT = 16_384
 MAX_LARGE = 4_194_304
@@ -123,8 +123,8 @@ class CaseBuilder:
         self.types.append(type)
         self.roles.append(role)
         self.uses.append(0)
-        is_drowned = is_floating(type.dtype) and type.size and bool(np.isnan(value.value).mean() > 0.4)
-        self.drowned.append(bool(is_drowned))
+        nans = int(np.count_nonzero(np.isnan(value.value))) if is_floating(type.dtype) else 0
+        self.drowned.append(5 * nans > 2 * type.size)
         return len(self.types) - 1
 
     def _node(self, op: str, operands: Sequence[int], attributes: Mapping[str, Any], role: int) -> int:
@@ -147,7 +147,8 @@ class CaseBuilder:
             if node is None:
                 continue
             value = self._evaluate(node)
-            if value.enclosure is None or (value.enclosure.is_vacuous and attempt < 2):
+            chosen = len(given) == len(op.operands)  # by the user, who then gets what cannot be judged too
+            if not chosen and (value.enclosure is None or (value.enclosure.is_vacuous and attempt < 2)):
                 continue
             v = len(self.types)
             role = self._modes(step, op, node, v)

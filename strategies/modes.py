@@ -68,6 +68,7 @@ def _peers(places: Sequence[Place], p: int, q: int) -> bool:
 
 def schedule_modes(out: dict[Key, Any], program_returns: int, outputs: int, choices: Choices) -> int:
     """Add the choices of the whole schedule and of the return; gives the plan's seed."""
+    seed = choices.below(65536)
     if choices.chance(60):
         out["sync", ()] = "minimal"
     if choices.chance(25):
@@ -79,7 +80,7 @@ def schedule_modes(out: dict[Key, Any], program_returns: int, outputs: int, choi
     for k in range(outputs):
         if choices.chance(25):
             out["transfer", (program_returns, k)] = "async"
-    return choices.below(65536)
+    return seed
 
 
 def plan_for(program: Program, placement: Sequence[int], places: Sequence[Place], choices: Choices) -> Plan:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -16,7 +17,7 @@ from attrs import field, frozen
 from offload_fuzz.contract import Contract
 from offload_fuzz.enclosure import Enclosure
 from offload_fuzz.errors import InvalidProgram, UsageError, one_of, require
-from offload_fuzz.types import DTYPES, KINDS, Array, ArrayType, promote
+from offload_fuzz.types import KINDS, Array, ArrayType, dtypes_of, promote
 
 TypeRule: TypeAlias = Callable[..., ArrayType]
 NumpyMeaning: TypeAlias = Callable[..., Any]
@@ -208,8 +209,12 @@ class Op:
     @property
     def dtypes(self) -> frozenset[str]:
         """The dtypes that the operands may have."""
-        wanted = frozenset().union(*(KINDS[k] for k in self.kinds))
-        return frozenset(d.name for d in DTYPES.values() if d.kind in wanted)
+        return _dtypes_of(self.kinds)
+
+
+@cache
+def _dtypes_of(kinds: tuple[str, ...]) -> frozenset[str]:
+    return frozenset(dtypes_of(*kinds))
 
 
 OPS: dict[str, Op] = {}

@@ -35,7 +35,7 @@ def offload(*arguments: object, cwd: Path, timeout: float = 120) -> Result:
     return Result(done.returncode, done.stdout, done.stderr)
 
 
-CHIPS = '''
+CHIPS = """
 import os
 import signal
 
@@ -95,9 +95,9 @@ class DoesNotStart(Chip):
 class NeedsRuntime(Chip):
     def __init__(self):
         import chip_runtime_that_is_not_there
-'''
+"""
 
-EXTENSION = '''
+EXTENSION = """
 import numpy as np
 from hypothesis import strategies as st
 
@@ -152,4 +152,4 @@ class Raising:
 
 class NoJudge:
     pass
-'''
+"""

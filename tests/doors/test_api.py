@@ -51,8 +51,8 @@ def test_every_public_name_is_there() -> None:
     for name in of.__all__:
         assert getattr(of, name) is not None
     assert set(dir(of)) == set(of.__all__)
-    wanted = """run check check_plans case_files load_case CounterexampleFound CaseBuilder defop ulps exact Range Choice Axis
-        Program Plan Case ArrayType OffloadError"""
+    wanted = """run check check_plans case_files load_case CounterexampleFound CaseBuilder defop ulps exact Range Choice
+        Axis Program Plan Case ArrayType OffloadError"""
     assert set(wanted.split()) <= set(of.__all__)
 
 

@@ -56,7 +56,7 @@ RUNS: dict[str, tuple[int, str]] = {
     "chips.py:Chipp": (2, "adapter is 'Chipp' but should be one of Chip, Raises, "),
     "raises.py:Chip": (2, "adapter raised RuntimeError: at import but should give a device [raises.py:1, raises.py"),
     "no_such_package.chips:Chip": (2, "module no_such_package.chips does not exist; install it, or give a path"),
-    "chips.py:NoLaunch": (2, "adapter has no method launch() but needs it; see offload_fuzz.device [chips.py:NoLaunch]"),
+    "chips.py:NoLaunch": (2, "adapter has no method launch() but needs it; see offload_fuzz.device [chips.py"),
     "chips.py:NoFeatures": (2, "adapter has no features but should declare {'ops': [...], 'dtypes': [...]}"),
     "chips.py:OddOp": (2, "op is 'addd' but should be one of "),
     "chips.py:DoesNotStart": (2, "adapter raised RuntimeError: driver not loaded but should give a device [chips.py:"),
@@ -114,13 +114,13 @@ def test_a_run_that_cannot_start_says_why(arguments: str, here: Path, capsys: py
 #: the same with worker processes, and with code that defines ops: in a process of its own
 SPAWNED: dict[str, tuple[int, str]] = {
     "run chips.py:NoLaunch": (2, "adapter has no method launch() but needs it"),
-    "run chips.py:DoesNotStart": (2, "adapter raised RuntimeError: driver not loaded but should give a device [chips.py:"),
+    "run chips.py:DoesNotStart": (2, "adapter raised RuntimeError: driver not loaded but should give a device"),
     "run --load mine.py --strategy raises": (2, "strategy raises raised KeyError: 'draw' [--strategy]; mend it"),
     "run --load mine.py --strategy breaks": (2, "strategy breaks raised LookupError: call [--strategy]; mend it"),
-    "run --load mine.py --strategy takes_nothing": (2, "strategy takes_nothing should take devices= as its only argume"),
-    "run --load mine.py --strategy gives_numbers": (2, "strategy gave int but should give a case, as CaseBuilder.retur"),
-    "run --load mine.py --strategy gives_no_strategy": (2, "gives_no_strategy gives int but should give a Hypothesis s"),
-    "run --load mine.py --strategy nope": (2, "strategy is 'nope' but should be one of raises, breaks, takes_nothing, "),
+    "run --load mine.py --strategy takes_nothing": (2, "strategy takes_nothing should take devices= as its only arg"),
+    "run --load mine.py --strategy gives_numbers": (2, "strategy gave int but should give a case, as CaseBuilder"),
+    "run --load mine.py --strategy gives_no_strategy": (2, "gives_no_strategy gives int but should give a Hypothesis"),
+    "run --load mine.py --strategy nope": (2, "strategy is 'nope' but should be one of raises, breaks, "),
     "run --load mine.py --ops unreferenced": (2, "the reference of unreferenced raised ValueError: no reference yet"),
     "run --load mine.py --oracles Raising": (2, "oracle Raising raised ZeroDivisionError: judge [--oracles]; mend it"),
     "run --load mine.py --oracles NoJudge": (2, "oracle NoJudge has no method judge(trial) but should have one"),
@@ -176,9 +176,9 @@ BAD_FILES: dict[str, tuple[bytes, str]] = {
     "an unknown op": (changed(nodes=[{**NODE, "op": "resha"}]).encode(), "op is 'resha' but should be one of "),
     "a wrong type": (changed(nodes=[{**NODE, "type": "float32[3]"}]).encode(), ""),
     "an operand that is not there": (changed(nodes=[{**NODE, "operands": [7]}]).encode(), ""),
-    "an unknown freedom": (changed(plan={"seed": 0, "choices": [["x", [], 1]]}).encode(), "freedom is 'x' but should be"),
+    "an unknown freedom": (changed(plan={"seed": 0, "choices": [["x", [], 1]]}).encode(), "freedom is 'x' but "),
     "a role that is not there": (changed(plan={"seed": 0, "choices": [["device", [1], 5]]}).encode(), "plan places v1"),
-    "devices that are no roles": (changed(devices={"a": "numpy"}).encode(), 'roles are [\'a\'] but should be "d0", "d1", ... in order'),
+    "devices that are no roles": (changed(devices={"a": "numpy"}).encode(), "roles are ['a'] but should be "),
 }
 
 

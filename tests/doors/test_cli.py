@@ -17,6 +17,7 @@ from offload_fuzz.adapters.simulated.faults import FAULTS
 from offload_fuzz.case import read_case
 from offload_fuzz.errors import MissingDevice
 from offload_fuzz.ops.base import OPS
+from offload_fuzz.report import listing
 from offload_fuzz.report.summary import EXIT_MEANINGS
 
 from . import CHIPS, EXAMPLE, ROOT, STRIDES, environment, offload
@@ -80,7 +81,7 @@ def test_devices_are_listed_with_the_reason_where_one_is_missing(
         raise MissingDevice("torch is not installed")
 
     monkeypatch.setattr("offload_fuzz.adapters.torch.import_torch", no_torch)
-    monkeypatch.setitem(__import__("offload_fuzz.report.listing").report.listing.LISTED, "torch", ("torch:meta",))
+    monkeypatch.setitem(listing.LISTED, "torch", ("torch:meta",))
     assert cli.main(["devices", "--json"]) == 0
     rows = {row["device"]: row for row in json.loads(capsys.readouterr().out)}
     assert rows["simulated:0"]["available"]
@@ -146,7 +147,8 @@ def test_a_faulty_device_is_found_stored_shown_and_replayed(tmp_path: Path) -> N
 
     failed = offload("replay", id, "--repeat", 2, cwd=tmp_path)
     assert (failed.code, failed.err) == (1, "")
-    assert failed.out.startswith(f"FAILED   .offload-fuzz/findings/{id}.offload.json: 2 of 2 runs failed\n\n{id}  wrong")
+    head = f"FAILED   .offload-fuzz/findings/{id}.offload.json: 2 of 2 runs failed\n\n{id}  wrong value\n"
+    assert failed.out.startswith(head)
     assert failed.out.endswith("\n1 file: 1 FAILED; exit 1: a finding that counts\n")
     fixed = offload("replay", ".offload-fuzz/findings", "--device", "d0=simulated:0", cwd=tmp_path)
     assert fixed.code == 0

@@ -62,7 +62,8 @@ def a_report() -> Report:
     counts = Counts(
         programs=40, cases=2000, judged=4000, unknown=40, vacuous=8, rejected=2, skipped=1, wild=10, large=1,
         pairs_covered=90, pairs_reachable=100, pairs_unreachable=7, failures=12, unshrunk=3, executions=310, crashes=1,
-        nodes={"2": 19, "3": 2, "8": 19}, ops={"add": 99, "abs": 99, "sum": 2}, freedoms={"device": 1000, "transfer": 1},
+        nodes={"2": 19, "3": 2, "8": 19}, ops={"add": 99, "abs": 99, "sum": 2},
+        freedoms={"device": 1000, "transfer": 1},
     )  # fmt: skip  # numbers
     settings = Settings(seed=7, max_cases=2000, ops=("add", "abs", "sum", "exp"))
     found = Found("F518fa02a", EXAMPLE.read_text(), count=10)

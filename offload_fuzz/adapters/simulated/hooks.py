@@ -34,8 +34,8 @@ HOOKS: dict[str, Hook] = {
         Hook("arrives", "'completion'", "an asynchronous upload has read the host array when it is complete"),
         Hook("host_waits", "True, kind", "a blocking transfer returns when it is complete"),
         # memory
-        Hook("layout", "(offset, strides), buffer, use", "a kernel (use: operand number, -1 for its result) or a transfer (kind) "
-             "finds the elements by the buffer's own offset and strides"),
+        Hook("layout", "(offset, strides), buffer, use", "elements are found by the buffer's own offset and strides; "
+             "use: a kernel's operand number, -1 for its result, or the kind of a transfer"),
         Hook("placed", "place, index, profile, kind", "memory is allocated on the device that was asked"),
         Hook("frees", "'stream'", "released memory is reused once the stream has come to the release"),
         Hook("target", "None, op, operands, type", "a result goes to fresh memory (None) or to the given out"),
