@@ -27,7 +27,7 @@ HOST_QUEUE: Queue = (HOST, 0)
 def lower(program: Program, plan: Plan, places: Sequence[Place]) -> s.Schedule:
     """The schedule of `program` under `plan`; `places[0]` is the host, `places[i]` role d(i-1).
 
-    Raises `InvalidProgram` when a node is placed on a device that lacks its op or dtype.
+    A plan that generation did not make for these places is checked first, with `check_support`.
     """
     return _Lowering(program, plan, places).run()
 
@@ -76,7 +76,7 @@ class _Lowering:
         self.places = places
         self.probe = ("readback", ()) in plan.choices
         self.full = ("sync", ()) not in self.choices
-        self.types = program.types
+        self.types, self.nbytes = program.types, program.nbytes
         self.commands: list[s.Command] = []
         self.buffers: list[Buffer] = []
         self.storages = 0
@@ -102,7 +102,7 @@ class _Lowering:
     def buffer(self, place: int, type: ArrayType, value: int, like: int | None = None) -> int:
         """A new buffer that holds `value`, in a new storage or in the bytes of buffer `like`."""
         if like is None:
-            storage, stop = self.storages, type.nbytes
+            storage, stop = self.storages, self.nbytes[value]
             self.storages += 1
         else:
             storage, stop = self.buffers[like].storage, self.buffers[like].stop
@@ -196,8 +196,6 @@ class _Lowering:
     def node(self, v: int, node: Node) -> None:
         place = self.choices.get(("device", (v,)), HOST)
         features = self.places[place].features
-        if place and not features.supports(node.op, [self.types[o] for o in node.operands], node.type):
-            check_support(self.program, self.plan, self.places)
         stream = self.choices.get(("stream", (v,)), 0)
         stream = min(stream, max(features.streams - 1, 0)) if place else 0
         queue = (place, stream)

@@ -65,12 +65,18 @@ class Program:
     types: tuple[ArrayType, ...] = field(init=False)
     """The type of each value."""
 
+    nbytes: tuple[int, ...] = field(init=False)
+    """The size of each value in bytes."""
     input_bytes: tuple[bytes, ...] = field(init=False)
     """The bytes of each input, against which every run's inputs are held."""
 
     @types.default
     def _all_types(self) -> tuple[ArrayType, ...]:
         return (*(type_of(x) for x in self.inputs), *(n.type for n in self.nodes))
+
+    @nbytes.default
+    def _sizes(self) -> tuple[int, ...]:
+        return tuple(t.nbytes for t in self.types)
 
     @input_bytes.default
     def _bytes(self) -> tuple[bytes, ...]:

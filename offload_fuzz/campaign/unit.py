@@ -29,6 +29,7 @@ from offload_fuzz.finding.diagnose import Diagnosis, diagnose
 from offload_fuzz.finding.examine import Examiner
 from offload_fuzz.finding.shrink import shrink
 from offload_fuzz.finding.store import Finding, make_finding, with_expected
+from offload_fuzz.lower import check_support
 from offload_fuzz.oracles import Verdict, judge
 from offload_fuzz.plan import Plan
 from offload_fuzz.reference import quiet
@@ -200,6 +201,8 @@ class Unit:
         if not isinstance(case, Case):
             raise UsageError(f"strategy gave {type(case).__name__} but should give a case, as CaseBuilder.returns does")
         self.program += 1
+        if self.bench.settings.strategy is not None:
+            check_support(case.program, case.plan, self.bench.places)
         plans, counts = plans_of(case, entropy, self.bench.settings.plans, self.bench.places)
         plans = plans[: self.left]
         self.left -= len(plans)

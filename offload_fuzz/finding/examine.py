@@ -58,6 +58,8 @@ class Examiner:
         """The verdict of `kind` on this case, None if it does not fail so, or is not well formed."""
         plans = [case.plan] if case.control is None else [case.plan, case.control]
         try:
+            for plan in plans:
+                check_support(case.program, plan, self.places)
             trial = self.trial(case.program, plans)
         except (InvalidProgram, InternalError):
             return None

@@ -186,10 +186,14 @@ def exactly(op: Op) -> Kernel:
 
 
 def widened(op: Op) -> Kernel:
-    """A custom op that rounds: its own meaning on operands widened to float64, rounded once."""
+    """A custom op that rounds: its own meaning on operands widened, float64 too, rounded once."""
 
     def kernel(operands: Sequence[Array], attributes: Attributes, type: ArrayType, draws: Draws) -> Any:
-        wide = [x.astype(FLOAT64) if x.dtype.kind == "f" or x.dtype == BFLOAT16 else x for x in operands]
+        floats = [x.dtype.kind == "f" or x.dtype == BFLOAT16 for x in operands]
+        wide = [
+            x.astype(WIDEST if x.dtype == FLOAT64 else FLOAT64) if is_float else x
+            for x, is_float in zip(operands, floats, strict=True)
+        ]
         result = np.asarray(op.numpy(*wide, **attributes))
         return rounded(result, type.np) if is_floating(type.dtype) else result.astype(type.np)
 
