@@ -18,7 +18,6 @@ from offload_fuzz.plan import Plan
 from offload_fuzz.program import Program
 from offload_fuzz.reference import Known, evaluate_program, quiet
 
-
 #: One in so many schedules is proved anew although its shape is remembered.
 REPROVED = 1000
 
