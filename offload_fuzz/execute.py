@@ -166,7 +166,8 @@ def _upload(x: _Execution, c: s.Upload) -> None:
 
 def _download(x: _Execution, c: s.Download) -> None:
     p = x.places[c.place]
-    x.registers[c.target] = p.device.download(x.registers[c.source], **_stream_arguments(p, c.stream, c.blocking))
+    array = p.device.download(x.registers[c.source], **_stream_arguments(p, c.stream, c.blocking))
+    x.registers[c.target] = np.asarray(array) if isinstance(array, np.generic) else array  # NumPy's own 0-d results
 
 
 def _copy(x: _Execution, c: s.Copy) -> None:

@@ -55,6 +55,11 @@ BUILT_IN: dict[str, tuple[Callable[[str], Any], str | None, str]] = {
 }
 
 
+def is_code(spec: str) -> bool:
+    """Whether opening `spec` imports code that it names: never done because a file says so."""
+    return bool(FILE.match(spec) or DOTTED.match(spec))
+
+
 def resolve(spec: str) -> Place:
     """The device called `spec`, checked, with its features.
 

@@ -15,6 +15,7 @@ from typing import IO, Any
 from attrs import evolve, frozen
 
 from offload_fuzz.adapters.pool import open_places
+from offload_fuzz.adapters.resolve import is_code
 from offload_fuzz.case import Case, read_case
 from offload_fuzz.contract import contract_named
 from offload_fuzz.errors import EXIT_FINDING, EXIT_INCONCLUSIVE, EXIT_OK, OffloadError, UsageError
@@ -52,12 +53,22 @@ class Replay:
 
 
 def with_devices(case: Case, devices: Mapping[str, str], where: str) -> Case:
-    """The case with other devices in its roles; raises `UsageError` for a role that it does not have."""
+    """The case with other devices in its roles.
+
+    Raises `UsageError` for a role that it does not have, and for a role that the file fills with code of its naming:
+    a file never causes an import, so that device has to be named anew.
+    """
     roles = {f"d{i}": name for i, name in enumerate(case.devices)}
     for role in devices:
         if role not in roles:
             known = ", ".join(roles) or "none: it runs on the host alone"
             raise UsageError(f"role is {role!r} but should be one of the case's roles, {known} [{where}]")
+    for role, spec in roles.items():
+        if role not in devices and is_code(spec):
+            raise UsageError(
+                f"role {role} is {spec}, which is code, but a file may not cause an import [{where}]; "
+                f"name it yourself with --device {role}={spec}"
+            )
     return evolve(case, devices=tuple({**roles, **devices}.values()), places=None)
 
 

@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from offload_fuzz.adapters.resolve import is_code
 from offload_fuzz.case import Case, device_name
 from offload_fuzz.ops.base import OPS
 from offload_fuzz.plan import Plan, describe
@@ -31,7 +32,7 @@ def finding_block(
     lines += ["", *(f"  {line}" for line in program_lines(case, known.get("divergent"))), ""]
     lines += _labelled("inputs", [f"v{v} = {_data(x)}" for v, x in enumerate(case.program.inputs)])
     lines += _rows(("expected", known.get("expected")), ("got", known.get("got")))
-    lines += _labelled("needs", _needs(case, known))
+    lines += _labelled("needs" if known.get("needs") else "choices", _needs(case, known))
     if case.control is not None:
         lines += _labelled("control", _control(case.program, case.control))
     lines += _labelled("devices", [f"d{i} = {name}" for i, name in enumerate(case.devices)])
@@ -77,7 +78,7 @@ def _element(x: Array, i: int) -> str:
 
 
 def _needs(case: Case, known: Mapping[str, Any]) -> list[str]:
-    """The choices that are not plain, each with what the diagnosis found when it alone was turned plain."""
+    """The choices that are not plain, where they were diagnosed each with what came of turning it alone plain."""
     found = known.get("needs") or []
     if found:
         width = max(len(n["phrase"]) for n in found)
@@ -87,7 +88,7 @@ def _needs(case: Case, known: Mapping[str, Any]) -> list[str]:
             for n in found
         ]
     choices = [describe(case.program, key, choice) for key, choice in case.plan.non_plain()]
-    return choices or ["nothing: the plan is plain"]
+    return choices or ["none: the plan is plain"]
 
 
 def _control(program: Program, control: Plan) -> list[str]:
@@ -98,7 +99,7 @@ def _control(program: Program, control: Plan) -> list[str]:
 def _failed(known: Mapping[str, Any]) -> str:
     failures, repeats = known.get("failures"), known.get("repeats")
     if not repeats:
-        return ""
+        return "once; not run again, as the time was up" if repeats == 0 else ""
     return f"{failures} of {repeats} runs" + ("" if failures == repeats else ": flaky")
 
 
@@ -115,6 +116,7 @@ def _origin(known: Mapping[str, Any]) -> str:
 
 def _commands(case: Case, path: str, options: Sequence[str]) -> list[str]:
     command = " ".join(["offload-fuzz", "replay", shlex.quote(path), *map(shlex.quote, options)])
+    command += "".join(f" --device d{i}={shlex.quote(s)}" for i, s in enumerate(case.devices) if is_code(s))
     if any(OPS[n.op].custom for n in case.program.nodes) and "--load" not in options:
         command += " --load FILE"
     lines = [command]

@@ -139,9 +139,10 @@ def test_code_that_is_wrong_is_named(arguments: str, here: Path) -> None:
     assert one_line(result.err).startswith(message), result.err
 
 
-def test_a_missing_torch_device_exits_4(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["run", "torch:nope:7", "--isolation", "inline", "--max-cases", "5"]) == 4
-    assert one_line(capsys.readouterr().err).startswith("torch ")
+def test_a_missing_torch_device_exits_4(here: Path) -> None:
+    result = offload("run", "torch:nope:7", "--isolation", "inline", "--max-cases", 5, cwd=here)
+    assert (result.code, result.out) == (4, "")
+    assert one_line(result.err).startswith("torch ")
 
 
 def test_a_device_that_raises_is_a_finding_and_no_error(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

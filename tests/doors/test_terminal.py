@@ -89,11 +89,12 @@ def test_a_finding_that_was_not_diagnosed_lists_its_choices() -> None:
     case, _ = read_case(EXAMPLE)
     text = finding_block(case, {"kind": "wrong value", "message": "wrong"})
     assert text.startswith("counterexample  wrong value\n  wrong\n\n  program(")
-    assert "\n  needs     v1: on d0\n            v1: v0 laid out strided\n" in text
+    assert "\n  choices   v1: on d0\n            v1: v0 laid out strided\n" in text
     assert "<- first divergence" not in text
     plain = evolve(case, plan=Plan({}), control=case.plan)
-    text = finding_block(plain, {})
-    assert "\n  needs     nothing: the plan is plain\n" in text
+    text = finding_block(plain, {"failures": 0, "repeats": 0})
+    assert "\n  failed    once; not run again, as the time was up" in text
+    assert "\n  choices   none: the plan is plain\n" in text
     assert "\n  control   v1: on d0\n            v1: v0 laid out strided\n" in text
 
 
