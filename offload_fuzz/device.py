@@ -30,7 +30,7 @@ from attrs import field, frozen
 from offload_fuzz.contract import Contract, contract_named, contract_of
 from offload_fuzz.errors import AdapterError, one_of
 from offload_fuzz.ops.base import OPS
-from offload_fuzz.types import DTYPES, Array, ArrayType
+from offload_fuzz.types import DTYPES, Array, ArrayType, common_dtype
 
 SOURCE_FREE = ("return", "completion", "last use", "never")
 ALIASING = ("fresh", "view", "may")
@@ -78,7 +78,10 @@ class Features:
         if op not in self.ops:
             return False
         dtypes = self.ops[op] or self.dtypes
-        return result.dtype in self.dtypes and all(t.dtype in dtypes or t.dtype == "bool" for t in operands)
+        free = {t.dtype for t in operands if t.dtype != "bool"}
+        if len(free) == 2 and (common := common_dtype(*free)) is not None:
+            free.add(common)  # operands of two dtypes are computed in the one that they promote to
+        return result.dtype in self.dtypes and free <= dtypes
 
     def alias_of(self, op: str) -> str:
         """fresh, view or may."""

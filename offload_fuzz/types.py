@@ -116,6 +116,15 @@ def promote(dtype1: str, dtype2: str) -> str:
     raise InvalidProgram(f"{dtype1} and {dtype2} do not promote; insert an astype")
 
 
+@cache
+def common_dtype(dtype1: str, dtype2: str) -> str | None:
+    """`promote`, or None where the two do not."""
+    try:
+        return promote(dtype1, dtype2)
+    except InvalidProgram:
+        return None
+
+
 @frozen(slots=True, str=False)
 class ArrayType:
     """A dtype and a shape, printed `float32[2,3]`. Raises `InvalidProgram` for an unknown dtype or a bad shape."""
