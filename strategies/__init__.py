@@ -31,7 +31,7 @@ from .choices import Choices
 from .modes import plan_for
 from .placements import placements as placements
 
-WILD_PERCENT, LARGE_PERMILLE = 42, 30
+WILD_PERCENT, LARGE_PERMILLE = 42, 18
 LARGE_NODES = 4
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from offload_fuzz import cli
 
-from . import CHIPS, EXAMPLE, EXTENSION, offload
+from . import CHIPS, EXAMPLE, EXTENSION, STRIDES, offload
 
 FILES = {
     "chips.py": CHIPS,
@@ -31,6 +31,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (tmp_path / name).write_text(text)
     (tmp_path / "bytes.toml").write_bytes(b"\xff\xfe\x00")
     (tmp_path / "good.offload.json").write_text(EXAMPLE.read_text())
+    (tmp_path / "code.offload.json").write_text(EXAMPLE.read_text().replace(STRIDES, "chips.py:Chip"))
     (tmp_path / "empty").mkdir()
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -208,7 +209,15 @@ def test_a_huge_case_file_is_refused_unread(here: Path, capsys: pytest.CaptureFi
 
 def test_a_bad_file_among_good_ones_is_named_and_the_others_run(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (here / "bad.offload.json").write_text("{")
-    arguments = ["replay", "--isolation", "inline", ".", "--device", "d0=simulated:0"]
+    arguments = [
+        "replay",
+        "--isolation",
+        "inline",
+        "bad.offload.json",
+        "good.offload.json",
+        "--device",
+        "d0=simulated:0",
+    ]
     assert cli.main(arguments) == 2
     out, err = capsys.readouterr()
     assert "bad.offload.json" in one_line(err)
@@ -226,6 +235,10 @@ REPLAYS: dict[str, tuple[int, str]] = {
     "replay good.offload.json --device d7=numpy": (2, "role is 'd7' but should be one of the case's roles, d0 [good"),
     "replay good.offload.json --device d0": (2, "--device is 'd0' but should be ROLE=NAME such as d0=torch:cpu"),
     "replay good.offload.json --device d0=nope": (2, "device is 'nope' but should be one of numpy, simulated, torch"),
+    "replay code.offload.json": (
+        2,
+        "role d0 is chips.py:Chip, which is code, but a file may not cause an import",
+    ),
     "replay good.offload.json --repeat 0": (2, "Invalid value for '--repeat': 0 is not in the range x>=1"),
     "replay good.offload.json --contract nope": (2, "contract is 'nope' but should be one of "),
     "repaly good.offload.json": (2, "No such command 'repaly'"),

@@ -228,14 +228,16 @@ def test_a_reader_that_leaves_does_not_stop_the_run(tmp_path: Path) -> None:
 def test_replay_of_crash_and_hang_goes_on_with_the_next_file(tmp_path: Path) -> None:
     (tmp_path / "chips.py").write_text(CHIPS)
     text = EXAMPLE.read_text().replace('"op": "reshape"', '"op": "negative"').replace('{"shape": [2]}', "{}")
-    for i, chip in enumerate(("Crashes", "Hangs", "Chip", "Crashes")):
-        (tmp_path / f"{i}.offload.json").write_text(text.replace(STRIDES, f"chips.py:{chip}"))
-    result = offload("replay", ".", "--hang-after", "1s", "--json", cwd=tmp_path)
+    for i, first in enumerate(("0x1p+1", "0x1.8p+1", "0x1p+0", "0x1p+1")):  # Moody crashes at 2 and hangs at 3
+        changed = text.replace('["0x1p+0", "0x1p+0"]', f'["{first}", "0x1p+0"]', 1)
+        (tmp_path / f"{i}.offload.json").write_text(changed)
+    device = ("--device", "d0=chips.py:Moody")
+    result = offload("replay", ".", *device, "--hang-after", "1s", "--json", cwd=tmp_path)
     assert result.code == 1
     got = [(r["path"][0], r["status"], r["verdict"]["kind"]) for r in json.loads(result.out)["replays"]]
     # the stored expectation is that of reshape: a lawful negative cannot be told from a reference that has changed
     assert got == [("0", "FAILED", "crash"), ("1", "FAILED", "hang"), ("2", "UNKNOWN", ""), ("3", "FAILED", "crash")]
-    shown = offload("replay", "0.offload.json", cwd=tmp_path)
+    shown = offload("replay", "0.offload.json", *device, cwd=tmp_path)
     assert "  the process ended: signal SIGSEGV\n" in shown.out
 
 

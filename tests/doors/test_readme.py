@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import re
 import shlex
 import shutil
 import subprocess
 import sys
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import pytest
@@ -134,10 +133,12 @@ def test_the_tests_of_the_readme_pass(workplace: Path) -> None:
 
 def test_the_clone_installs_and_its_command_runs(tmp_path: Path) -> None:
     """`pip install .` and the first command, without what needs a network: dependencies and an isolated build."""
-    if importlib.util.find_spec("pip") is None or importlib.util.find_spec("setuptools") is None:
-        pytest.skip("pip and setuptools are not in this environment")
-    if int(version("setuptools").split(".")[0]) < 77:
-        pytest.skip(f"setuptools {version('setuptools')} is older than the build needs")
+    try:  # asked of the metadata: looking for the module `pip` switches off setuptools' own distutils in this process
+        have = {name: version(name) for name in ("pip", "setuptools")}
+    except PackageNotFoundError as error:
+        pytest.skip(f"{error.name} is not in this environment")
+    if int(have["setuptools"].split(".")[0]) < 77:
+        pytest.skip(f"setuptools {have['setuptools']} is older than the build needs")
     clone, target = tmp_path / "clone", tmp_path / "target"
     leave = shutil.ignore_patterns(".git", ".*_cache", ".hypothesis", "build", "*.egg-info", "__pycache__")
     shutil.copytree(ROOT, clone, symlinks=True, ignore=leave)
