@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -57,7 +58,7 @@ def draw(places: tuple[Place, ...], nodes: int, count: int) -> tuple[list[Case],
     )(seed(1)(given(strategy, st.binary(min_size=16, max_size=16))(take)))  # fmt: skip  # one pinned test
     ended[0] = time.process_time()
     test()
-    spent = [after - before for before, after in zip(ended, ended[1:], strict=False)]
+    spent = [after - before for before, after in pairwise(ended)]
     small = [i for i, c in enumerate(found) if max(t.size for t in c.program.types) < 10_000]
     return [found[i] for i in small], sum(spent[i] for i in small) / max(len(small), 1)
 
@@ -200,6 +201,7 @@ def main() -> None:
     print("programs/s, plans/s: distinct ones per CPU second; ratio: marginal cost of a plan / its bare backend calls")
     print(f"{'device':14} {'nodes':>5} " + " ".join(f"{c:>10}" for c in COLUMNS))
     for device in options.devices.split(","):
+        draw(open_places((device,)), SIZES[0], 30)  # caches and first calls
         for nodes in SIZES:
             row = measure(device, nodes, options.programs)
             print(f"{device:14} {nodes:5d} " + " ".join(f"{row[c]:10.1f}" for c in COLUMNS), flush=True)

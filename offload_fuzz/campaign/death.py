@@ -22,6 +22,9 @@ from offload_fuzz.types import Array
 
 #: Runs by which a death is looked for again, and executions that reducing one may take.
 REPRODUCTIONS, BUDGET = 3, 40
+#: Time past the deadline in which the case of a death is still generated, so that it is not lost.
+GENERATION_SECONDS = 15.0
+STARTUP_SECONDS = 60.0
 CLAIM = "a device neither ends nor stops the process"
 
 
@@ -82,7 +85,8 @@ class Undertaker:
                           f"no sign of life for {self.options.hang_after:g} s")  # fmt: skip  # one verdict
         executions = runs
         if runs and failures == runs:
-            reduction = Reduction(case, verdict, lambda c: verdict if self._dies(c, death.kind) else None, BUDGET)
+            dies = lambda c: verdict if self._time_left() and self._dies(c, death.kind) else None  # noqa: E731  # one use
+            reduction = Reduction(case, verdict, dies, BUDGET)
             reduce(reduction, _values)
             case, executions = reduction.case, runs + reduction.executions
             id = identity(death.kind, case)
@@ -118,7 +122,9 @@ class Undertaker:
 
     # ---------------------------------------------------------------------------------------------------- processes
     def _case(self, death: Death) -> Case | None:
-        record = self._ask("case", unit=death.unit, size=death.size, program=death.program, plan=death.plan)
+        record = self._ask(
+            "case", GENERATION_SECONDS, unit=death.unit, size=death.size, program=death.program, plan=death.plan
+        )
         if record is None or record.get("text") is None:
             return None
         return parse_case(record["text"], "journal")[0]
@@ -126,21 +132,24 @@ class Undertaker:
     def _dies(self, case: Case, kind: str) -> bool:
         """Whether running the case ends or silences a worker."""
         record = self._ask("execute", text=dump_case(case).replace("\n", ""))
-        if record is not None:
+        if record is not None or not self._time_left():
             return False
         assert self.worker is not None
         hung = not self.worker.ended
         self._stop()
         return hung == (kind == "hang")
 
-    def _ask(self, kind: str, **data: Any) -> dict[str, Any] | None:
-        """The answer of a worker of our own; None if it died or fell silent."""
+    def _ask(self, kind: str, late: float = 0.0, **data: Any) -> dict[str, Any] | None:
+        """The answer of a worker of our own; None if it died, fell silent, or the time is up by `late` seconds."""
         if self.worker is None:
             self.worker = Worker(10_000 + len(list(self.folder.glob("journal.*"))), self.folder, self.options)
         worker = self.worker
         worker.request(kind, **data)
         asked = time.monotonic()
-        while not worker.ended and time.monotonic() - asked < self.options.hang_after + (0 if worker.ready else 60):
+        latest = float("inf") if self.deadline is None else max(self.deadline, asked) + late
+        while not worker.ended and time.monotonic() < latest:
+            if time.monotonic() - asked >= self.options.hang_after + (0 if worker.ready else STARTUP_SECONDS):
+                break
             for record in worker.records():
                 if record["record"] == "ready":
                     worker.ready = True

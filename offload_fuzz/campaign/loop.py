@@ -23,7 +23,7 @@ from offload_fuzz.errors import EXIT_INTERNAL, EXIT_INTERRUPTED, OffloadError
 
 Progress = Callable[[Report], None]
 #: Deaths of one unit after which its rest is given up.
-DEATHS_PER_UNIT = 40
+DEATHS_PER_UNIT = 12
 STARTUP_SECONDS = 120.0
 #: Time at the end in which deaths that were not yet looked into still are.
 GRACE_SECONDS = 30.0
@@ -39,6 +39,7 @@ class UnitResult:
     findings: list[tuple[int, str, str]] = field(factory=list)
     pending: dict[int, dict[str, Any]] = field(factory=dict)
     deaths: list[Death] = field(factory=list)
+    died: int = 0
     skip: tuple[int, int] = (0, 0)
     done: bool = False
 
@@ -244,7 +245,8 @@ class Campaign:
             result.skip = (entry.program, entry.plan + 1)
         else:
             result.skip = (entry.program + (entry.phase == SHRINKING), 0)
-        if len(result.deaths) >= DEATHS_PER_UNIT:
+        result.died += 1
+        if result.died >= DEATHS_PER_UNIT:
             result.done = True
         else:
             self.again.append(result.number)
@@ -255,6 +257,9 @@ class Campaign:
             self._merge_unit(self.units.pop(self.next_merge))
             self.next_merge += 1
             self.progress(self.report)
+        head = self.units.get(self.next_merge)
+        if head is not None and not self._enough():
+            self._merge_deaths(head)  # at once: a device that hangs may keep a unit from its end for long
         if self._enough():
             self.stopping = True
 
@@ -263,23 +268,30 @@ class Campaign:
 
     def _merge_rest(self) -> None:
         for number in sorted(self.units):
+            result = self.units[number]
             if not self._enough():
-                self._merge_unit(self.units[number])
+                self._merge_unit(result)
+            elif result.died and number == self.next_merge:  # its deaths have been reported, so its runs count
+                self.report.counts.merge(result.counts.as_json())
         self.units.clear()
         self.progress(self.report)
 
     def _merge_unit(self, result: UnitResult) -> None:
         self.report.counts.merge(result.counts.as_json())
+        self._merge_deaths(result)
         for _, id, text in sorted(result.findings):
             self._add(id, text)
+        for record in result.pending.values():  # found, but not reduced when the time was up or the worker died
+            self.report.counts.unshrunk += 1
+            self._add(record["id"], record["text"])
+
+    def _merge_deaths(self, result: UnitResult) -> None:
         for death in result.deaths:
             setattr(self.report.counts, death.plural, getattr(self.report.counts, death.plural) + 1)
             found = self.undertaker.finding(death) if self.undertaker is not None else None
             if found is not None:
                 self._add(*found)
-        for record in result.pending.values():  # found, but not reduced when the time was up or the worker died
-            self.report.counts.unshrunk += 1
-            self._add(record["id"], record["text"])
+        result.deaths.clear()
 
     def _add(self, id: str, text: str) -> None:
         for f in self.report.findings:
