@@ -16,6 +16,7 @@ from attrs import frozen
 from offload_fuzz.types import Array, ArrayType
 
 _INTS: dict[int, Any] = {1: np.int8, 2: np.int16, 4: np.int32, 8: np.int64}
+_MAGNITUDE = {size: bits(np.iinfo(bits).max) for size, bits in _INTS.items()}  # all bits but that of the sign
 
 
 def is_float(dtype: np.dtype[Any]) -> bool:
@@ -44,7 +45,7 @@ def ordinal(array: Array) -> Array:
     if is_float(dtype):
         bits = _INTS[dtype.itemsize]
         key = array.view(bits)
-        return np.asarray(key ^ ((key >> (8 * dtype.itemsize - 1)) & np.iinfo(bits).max))
+        return np.asarray(key ^ ((key >> (8 * dtype.itemsize - 1)) & _MAGNITUDE[dtype.itemsize]))
     if dtype == np.uint64:
         return np.asarray(array.view(np.int64) ^ np.int64(-(2**63)))
     return array.view(np.uint8) if dtype.kind == "b" else array
@@ -54,7 +55,7 @@ def from_ordinal(key: Array, dtype: np.dtype[Any]) -> Array:
     """The inverse of `ordinal` for float dtypes."""
     bits = _INTS[dtype.itemsize]
     key = np.asarray(key).astype(bits, copy=False)
-    return np.asarray(key ^ ((key >> (8 * dtype.itemsize - 1)) & np.iinfo(bits).max)).view(dtype)
+    return np.asarray(key ^ ((key >> (8 * dtype.itemsize - 1)) & _MAGNITUDE[dtype.itemsize])).view(dtype)
 
 
 def step(array: Array, n: int) -> Array:

@@ -81,9 +81,15 @@ def _spans(extents: Iterable[tuple[int, int, int]]) -> list[list[_Span]]:
     """The spans of each buffer: its storage is cut wherever a buffer starts or stops."""
     ends: dict[int, set[int]] = {}
     for storage, start, stop in extents:
-        ends.setdefault(storage, set()).update((start, stop))
+        if storage in ends:
+            ends[storage].update((start, stop))
+        else:
+            ends[storage] = {start, stop}
     cut = {storage: [_Span(storage, *span) for span in pairwise(sorted(found))] for storage, found in ends.items()}
-    return [[span for span in cut[storage] if start <= span.start < stop] for storage, start, stop in extents]
+    return [
+        spans if len(spans := cut[storage]) < 2 and start < stop else [s for s in spans if start <= s.start < stop]
+        for storage, start, stop in extents
+    ]
 
 
 def _join(clock: list[int], other: list[int]) -> None:

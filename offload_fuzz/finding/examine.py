@@ -26,9 +26,13 @@ class Examiner:
     prover: Prover = field(factory=Prover)
     count: list[int] = field(factory=lambda: [0])
 
-    def trial(self, program: Program, plans: Sequence[Plan], values: object = None) -> Trial:
+    def trial(self, program: Program, plans: Sequence[Plan]) -> Trial:
         """The program run under each plan."""
-        trial = new_trial(program, self.places, values)  # type: ignore[arg-type]  # known values or None
+        return self.run(new_trial(program, self.places), plans)
+
+    def run(self, trial: Trial, plans: Sequence[Plan]) -> Trial:
+        """Add a run for each plan."""
+        program = trial.program
         for plan in plans:
             self.count[0] += 1
             trial.planned.append(Planned(plan, run_plan(program, plan, self.places, self.prover)))
@@ -54,13 +58,19 @@ class Examiner:
             return found[0]
         return Verdict(UNKNOWN if unknowns else "pass", unknowns=unknowns)
 
-    def fails_like(self, case: Case, kind: str) -> Verdict | None:
-        """The verdict of `kind` on this case, None if it does not fail so, or is not well formed."""
+    def fails_like(self, case: Case, kind: str, all_known: bool = False) -> Verdict | None:
+        """The verdict of `kind` on this case, None if it does not fail so, or is not well formed.
+
+        all_known: None also for a program in which some result is undefined or unknown.
+        """
         plans = [case.plan] if case.control is None else [case.plan, case.control]
         try:
             for plan in plans:
                 check_support(case.program, plan, self.places)
-            trial = self.trial(case.program, plans)
+            trial = new_trial(case.program, self.places)
+            if all_known and any(k.enclosure is None for k in trial.values):
+                return None
+            self.run(trial, plans)
         except (InvalidProgram, InternalError):
             return None
         for verdict in self.verdicts(trial):

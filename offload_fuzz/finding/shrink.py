@@ -20,7 +20,7 @@ from offload_fuzz.oracles import Verdict
 from offload_fuzz.plan import Plan
 from offload_fuzz.program import frozen_input, same_bits
 from offload_fuzz.reference import evaluate_program, quiet
-from offload_fuzz.trial import contract_of_places
+from offload_fuzz.trial import contract_of_places, new_trial
 from offload_fuzz.types import Array, is_floating
 
 #: Executions that one reduction may use.
@@ -65,7 +65,8 @@ def shrink(
 ) -> Reduction:
     """Reduce a failing case on the examiner's places, keeping the verdict's kind; `tick` is called before each run."""
     kind = verdict.kind
-    reduction = Reduction(case, verdict, lambda c: examiner.fails_like(c, kind), budget, tick=tick)
+    all_known = all(k.enclosure is not None for k in new_trial(case.program, examiner.places).values)
+    reduction = Reduction(case, verdict, lambda c: examiner.fails_like(c, kind, all_known), budget, tick=tick)
     reduce(reduction, lambda c: _reference_values(c, examiner))
     return reduction
 
