@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from attrs import evolve
@@ -15,7 +17,7 @@ from offload_fuzz.finding.rebuild import Change, rebuild
 from offload_fuzz.finding.shrink import shrink
 from offload_fuzz.finding.store import make_finding
 from offload_fuzz.oracles import Verdict
-from offload_fuzz.plan import Plan
+from offload_fuzz.plan import Key, Plan
 from offload_fuzz.program import Builder
 from offload_fuzz.wellformed import check_program
 
@@ -32,7 +34,7 @@ def failing(nodes: int, layout: str = "strided") -> tuple[Case, Examiner, Verdic
         v = b.apply("add", v, y)
     program = b.returns(v)
     middle = 2 + nodes // 2
-    choices = {("device", (u,)): 1 for u, _ in program.numbered()}
+    choices: dict[Key, Any] = {("device", (u,)): 1 for u, _ in program.numbered()}
     plan = Plan({**choices, ("layout", (middle, 1)): layout, ("sync", ()): "minimal", ("order", ()): 2})
     case = Case(program, plan, STRIDES)
     examiner = Examiner(open_places(STRIDES))
