@@ -180,7 +180,7 @@ def power(a: Application, ends: Ends) -> Enclosure:
     from_one = (x.lo <= 1) & (x.hi >= 1) & ~x.empty
     empty = (x.empty & ~to_zero) | (y.empty & ~from_one)
     top = np.asarray(np.inf, a.type.np)
-    open_ = np.signbit(x.lo) | x.empty | y.empty
+    open_ = np.signbit(x.lo)
     lo, hi = _corners(ends, (x.lo, x.hi), (y.lo, y.hi))
     return between(np.where(open_, -top, lo), np.where(open_, top, hi), open_ | x.nan | y.nan, empty)
 

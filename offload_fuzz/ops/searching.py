@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from offload_fuzz.enclosure import between, computed, either_zero, exact, is_float, some
+from offload_fuzz.enclosure import between, computed, exact, is_float, some
 from offload_fuzz.errors import require
 from offload_fuzz.ops.base import Application, Axis, Bool, normalize_axis, reduced_shape, shaped
 from offload_fuzz.ops.rules import Value, certain, reference
@@ -42,9 +42,10 @@ def sort_rule(a: Application) -> Value:
     b = e.bounds()
     if some(b.nan):
         return value, None
-    axis = a.attributes["axis"]
-    sorted_ = between(np.sort(b.lo, axis=axis), np.sort(b.hi, axis=axis))
-    return value, either_zero(sorted_) if is_float(value.dtype) else sorted_
+    lo, hi, axis = b.lo, b.hi, a.attributes["axis"]
+    if is_float(value.dtype):
+        lo, hi = np.where(lo == 0, np.asarray(-0.0, lo.dtype), lo), np.where(hi == 0, np.asarray(0.0, hi.dtype), hi)
+    return value, between(np.sort(lo, axis=axis), np.sort(hi, axis=axis))
 
 
 def _sort(x: Array, *, axis: int) -> Array:

@@ -37,6 +37,7 @@ class Kept:
     eta: float
     max: float
     narrow: bool
+    flushes: bool = False
 
 
 def kept(a: Application) -> Kept:
@@ -62,7 +63,7 @@ def kept(a: Application) -> Kept:
 def _flushed(a: Application) -> Kept:
     """Where subnormals are taken as zero: sums are exact above the smallest normal number, and lose up to that."""
     k = kept(a)
-    return evolve(k, emin=k.emin + k.precision - 1, eta=2.0 * 2.0**k.emin)
+    return evolve(k, emin=k.emin + k.precision - 1, eta=2.0 * 2.0**k.emin, flushes=True)
 
 
 def _kept(d: DType) -> Kept:
@@ -217,11 +218,11 @@ def _quotients(lo: Array, hi: Array, n: int, a: Application, k: Kept) -> tuple[A
     """The ends divided by `n`, or multiplied by its reciprocal, before the last rounding."""
     lo, hi = lo / n, hi / n
     if n & (n - 1) == 0:
-        return (lo - k.eta, hi + k.eta) if k.narrow else (lo, hi)
+        return (lo - k.eta, hi + k.eta) if k.narrow or k.flushes else (lo, hi)
     ulps = 0.0 if "divide" in a.contract.correctly_rounded else a.contract.ulps_of("divide", a.type.dtype, 2.0)
     roundings = 1 + (n >= 2**k.precision) + k.narrow + 2.0 * ulps  # the reciprocal, n itself, the quotient
     loss = roundings * max(k.unit, k.eta * n) * (1.0 + 4.0 * k.unit)
-    lost = (k.narrow + ulps) * k.eta
+    lost = (k.narrow + k.flushes + ulps) * k.eta
     return lo - np.abs(lo) * loss - lost, hi + np.abs(hi) * loss + lost
 
 
@@ -274,7 +275,7 @@ def _sum(a: Application, r: Reduction, over: int = 1) -> Value:
     if b is not None:
         b = Bounds(wide(b.lo, dtype), wide(b.hi, dtype), b.nan, b.empty)
     s = gather(known_bounds(x, b), r, k, known)
-    return value, enclose_sum(s, r.count - 1, 0, a, k, over)
+    return value, enclose_sum(s, r.count - 1, r.count if k.flushes else 0, a, k, over)
 
 
 def matmul_rule(a: Application) -> Value:

@@ -203,6 +203,7 @@ def test_comparison_of_intervals() -> None:
     assert allowed("isnan", ZERO) == {"0.0"}
     assert allowed("astype", maybe, dtype="bool") == {"1.0"}
     assert allowed("astype", low, dtype="bool") == both
+    assert allowed("astype", NAN, dtype="bool") == {"1.0"}
     assert allowed("astype", between(f32(1.25), f32(1.75)), dtype="int32") == {"1.0"}
 
 
@@ -271,6 +272,12 @@ def test_movement_keeps_every_bit_beside_uncertain_elements() -> None:
     assert e is not None
     assert e.contains(f32(2, 1.25)).all()
     assert not e.contains(f32(2, 1.75)).all()
+
+
+def test_sorting_may_swap_zeros_that_are_uncertain() -> None:
+    _, e = applied("sort", [between(f32(0.0, -0.0), f32(1.0, -0.0))], [f32(1.0, -0.0)], axis=0)
+    assert e is not None
+    assert all(e.contains(x).all() for x in (f32(-0.0, 1.0), f32(0.0, -0.0), f32(-0.0, 0.0)))
 
 
 def test_an_uncertain_condition_gives_the_hull() -> None:

@@ -12,16 +12,16 @@ import numpy as np
 import pytest
 
 from offload_fuzz.contract import Contract
-from offload_fuzz.enclosure import Enclosure, is_float, ordinal
+from offload_fuzz.enclosure import Enclosure, between, is_float, ordinal
 from offload_fuzz.ops import BUILT_IN
 from offload_fuzz.ops.base import OPS
 from offload_fuzz.ops.data_type import cast
-from offload_fuzz.ops.rounding import nearest, rounded_down, rounded_up, wide
-from offload_fuzz.types import DTYPES, Array, is_floating
+from offload_fuzz.ops.rounding import narrowed, nearest, rounded_down, rounded_up, wide
+from offload_fuzz.types import DTYPES, Array, is_floating, type_of
 
 from ..devices import elements
-from .lawful import fraction, narrowed, rounded
-from .test_enclosures import FLOATS, assert_holds, known
+from .lawful import evaluate, fraction, rounded
+from .test_enclosures import FLOATS, applied, assert_holds, known
 
 COMPUTED: dict[str, Callable[[Fraction, Fraction], Fraction]] = {
     "add": lambda x, y: x + y,
@@ -47,6 +47,12 @@ def fractions(x: Array) -> list[Fraction]:
     return [fraction(v) for v in x.ravel()]
 
 
+def exact_fraction(x: Any) -> Fraction:
+    """The exact value of a finite wide element: float64 may not hold what the long double does."""
+    head = np.float64(x)
+    return Fraction(float(head)) + Fraction(float(x - head))
+
+
 def array_of(values: list[Fraction], dtype: str, shape: tuple[int, ...]) -> Array:
     return np.array([rounded(q, dtype) for q in values], np.float64).reshape(shape).astype(DTYPES[dtype].np)
 
@@ -61,11 +67,14 @@ def test_rounding_helpers_are_the_roundings_of_the_exact_value(dtype: str) -> No
     rng, d = np.random.default_rng(1), DTYPES[dtype]
     near = np.concatenate([finite(rng, dtype, (40,), m) for m in ("wild", "bits", "medium")])
     x = wide(near, dtype)
-    offsets = rng.choice([0.0, 0.5, 0.5 + 2.0**-8, 0.5 - 2.0**-8, 2.0**-9], x.shape).astype(x.dtype)
+    offsets = rng.choice([0.0, 0.5, 0.5 + 2.0**-8, 0.5 - 2.0**-8, 0.5 + 2.0**-20, 0.5 - 2.0**-20], x.shape).astype(
+        x.dtype
+    )
     x = x + np.ldexp(offsets, np.maximum(np.frexp(x)[1] - 1, d.emin) - d.precision + 1)
+    once = array_of([exact_fraction(v) for v in x], dtype, x.shape)
+    assert same_numbers(narrowed(x, dtype), once)
     if dtype in ("float16", "bfloat16"):
-        exact = [fraction(v) for v in x]
-        assert same_numbers(nearest(x, dtype), array_of(exact, dtype, x.shape))
+        assert same_numbers(nearest(x, dtype), once)
     up, down = rounded_up(x, dtype), rounded_down(x, dtype)
     assert (up.astype(x.dtype) >= x).all()
     assert (down.astype(x.dtype) <= x).all()
@@ -87,7 +96,7 @@ def test_astype_rounds_once(source: str, target: str) -> None:
         assert same_numbers(value, array_of(exact, target, x.shape))
         through = Contract("through", cast_through_float32=frozenset({f"{source}->{target}"}))
         assert_holds(known("astype", x, contract=through, dtype=target)[1], value, "direct")
-        twice = narrowed(x.astype(np.float32), DTYPES[target].np)
+        twice = x.astype(np.float32).astype(DTYPES[target].np)
         assert_holds(known("astype", x, contract=through, dtype=target)[1], twice, "through float32")
 
 
@@ -104,6 +113,19 @@ def test_arithmetic_is_the_rounded_exact_result(op: str, dtype: str) -> None:
         assert_numbers(e, once)
         if dtype != "bfloat16" or op in ("add", "subtract"):
             assert e.is_singleton
+
+
+def test_no_bfloat16_product_or_quotient_needs_more_than_float32() -> None:
+    """All significands at every exponent from the smallest subnormal up: rounding twice is rounding once."""
+    d, significands = DTYPES["bfloat16"], np.arange(1.0, 256.0)
+    for exponent in range(-146, -116):
+        x, y = significands[:, None] * 2.0 ** (exponent // 2), significands[None, :]
+        for op, other in (
+            ("multiply", y * 2.0 ** (exponent - exponent // 2)),
+            ("divide", y * 2.0 ** (exponent // 2 - exponent)),
+        ):
+            truth = getattr(np, op)(x, other)  # exact, or nearer to it than any tie is
+            assert same_numbers(known(op, x.astype(d.np), other.astype(d.np))[1].lo, narrowed(truth, "bfloat16"))
 
 
 def assert_numbers(e: Enclosure, result: Array) -> None:
@@ -149,6 +171,26 @@ def test_sums_hold_the_rounded_exact_result(op: str, dtype: str) -> None:
             assert_numbers(e, array_of(truth, dtype, e.lo.shape))
             magnitudes = [sum(map(abs, terms[:k]), Fraction(0)) / by for k in counts]
             assert_tight(e, magnitudes, n if op == "matmul" else n - 1, dtype)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_floor_of_a_large_quotient(dtype: str) -> None:
+    """From 2**(p-2) on, (x - fmod(x, y)) / y with each step rounded may be off by one or two."""
+    rng, d = np.random.default_rng(10), DTYPES[dtype]
+    y = (rng.integers(2 ** (d.precision - 1), 2**d.precision, 4000) * 2.0 ** (1 - d.precision)).astype(d.np)
+    y = np.where(rng.integers(0, 2, y.shape) == 0, -y, y)
+    quotients = rng.uniform(2.0 ** (d.precision - 4), 2.0 ** (d.precision + 2), 4000)
+    x = (quotients * y.astype(np.float64)).astype(d.np)
+    x, y = (np.where(np.abs(x) < d.max / 2, v, np.ones((), d.np)) for v in (x, y))
+    value, e = known("floor_divide", x, y)
+    pairs = zip(fractions(x), fractions(y), strict=True)
+    truth = array_of([Fraction(math.floor(p / q)) for p, q in pairs], dtype, x.shape)
+    for floors in (value, truth, *(evaluate("floor_divide", rng, type_of(x), (x, y), {}) for _ in range(8))):
+        assert_holds(e, floors, "floor")
+    steps = ordinal(e.hi).astype(np.int64) - ordinal(e.lo).astype(np.int64)
+    small = truth < 2.0 ** (d.precision - 3)
+    assert steps[~small].max() <= 8
+    assert (e.hi.astype(np.float64) - e.lo.astype(np.float64))[small].max() <= 1
 
 
 def assert_tight(e: Enclosure, magnitudes: list[Any], roundings: int, dtype: str) -> None:
@@ -239,11 +281,25 @@ def test_ulps_at_the_ends_of_the_range(dtype: str) -> None:
     _, e = known("exp", tiny)
     assert_holds(e, np.zeros(1, d.np), "underflow")
     assert not e.contains(-np.zeros(1, d.np)).any()
+    assert_holds(known("exp", np.array([-6e4], d.np))[1], np.array([4 * d.eta]).astype(d.np), "4 ulps of underflow")
     for op, x, result in (("exp", -np.inf, 0.0), ("log", 1.0, 0.0), ("log", 0.0, -np.inf), ("sin", -0.0, -0.0)):
         _, e = known(op, np.array([x], d.np))
         assert e.is_singleton or e.is_certain
         assert_holds(e, np.array([result], d.np), op)
     assert known("log", np.array([-1.0], d.np))[1].contains(np.array([np.nan], d.np)).all()
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_the_ulp_of_a_number_inside_an_interval_counts(dtype: str) -> None:
+    """exp of what reaches up to 0 may be 4 ulps below 1, which is 8 of the ulps at its lower end."""
+    d = DTYPES[dtype]
+    lo = np.array([-1.0 * d.unit]).astype(d.np)
+    _, e = applied("exp", [between(lo, np.zeros(1, d.np))], [lo])
+    assert e is not None
+    assert_holds(e, np.array([1.0 - 8 * d.unit]).astype(d.np), "4 ulps below 1")
+    _, e = applied("log", [between(1 + 8 * lo, np.ones(1, d.np))], [1 + 8 * lo])
+    assert e is not None
+    assert_holds(e, np.zeros(1, d.np), "log 1")
 
 
 # ----------------------------------------------------------------------------------------------------------- width

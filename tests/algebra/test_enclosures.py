@@ -9,13 +9,7 @@ import numpy as np
 import pytest
 
 from offload_fuzz.contract import Contract, contract_named, union
-from offload_fuzz.enclosure import (
-    Enclosure,
-    computed,
-    either_zero,
-    exact,
-    is_float,
-)
+from offload_fuzz.enclosure import Enclosure, computed, either_zero, exact, is_float, ordinal
 from offload_fuzz.ops import BUILT_IN
 from offload_fuzz.ops.base import OPS, Application
 from offload_fuzz.types import DTYPES, Array, ArrayType, is_floating, type_of
@@ -119,6 +113,10 @@ def test_operands_known_but_for_zero_signs_and_nan_are_certain(op: str) -> None:
             assert op in ALLOWED_UNKNOWN, case
             continue
         assert_holds(e, value, case)
+        if op in ("sum", "mean", "cumulative_sum", "matmul"):
+            strict = known(op, *case.operands, **case.attributes)[1]
+            assert (ordinal(strict.lo) == ordinal(e.lo)).all()
+            assert (ordinal(strict.hi) == ordinal(e.hi)).all()
         for _ in range(3):
             members = [member(o, rng) for o in operands]
             assert_holds(e, evaluate(op, rng, case.type, members, case.attributes), (case, members))
@@ -156,3 +154,32 @@ def test_sums_in_a_narrower_accumulator(op: str) -> None:
                 op, np.random.default_rng(i), ArrayType(inner, case.type.shape), operands, case.attributes
             )
             assert_holds(e, result.astype(case.type.np), case)
+
+
+def flush(x: Array, rng: np.random.Generator) -> Array:
+    """Some subnormals taken as the zero of their sign."""
+    if not is_float(x.dtype):
+        return x
+    tiny = (np.abs(x) < np.asarray(2.0 ** DTYPES[type_of(x).dtype].emin, x.dtype)) & (rng.random(x.shape) < 0.7)
+    return np.where(tiny, np.where(np.signbit(x), np.asarray(-0.0, x.dtype), np.asarray(0.0, x.dtype)), x)
+
+
+@pytest.mark.parametrize(
+    "op", ["add", "subtract", "multiply", "divide", "square", "sqrt", "exp", "tanh", "sum", "mean", "prod", "matmul"]
+)
+def test_subnormals_may_be_flushed_where_the_contract_says_so(op: str) -> None:
+    contract = Contract("flushing", frozenset({"divide", "sqrt"}), flushed={op: frozenset(DTYPES)})
+    for dtype in ("float16", "bfloat16", "float32", "float64"):
+        tiny = 2.0 ** DTYPES[dtype].emin
+        for i, case in enumerate(cases(op, dtype, 60, seed=7)):
+            if len({x.dtype for x in case.operands}) > 1:
+                continue
+            rng = np.random.default_rng(i)
+            scale = np.asarray(tiny, DTYPES[dtype].np) if i % 3 else np.ones((), DTYPES[dtype].np)
+            operands = [np.asarray(x * scale) for x in case.operands]
+            value, e = known(op, *operands, contract=contract, **case.attributes)
+            assert_holds(e, value, case)
+            for _ in range(3):
+                inputs = [flush(x, rng) for x in operands]
+                result = flush(evaluate(op, rng, case.type, inputs, case.attributes), rng)
+                assert_holds(e, result, (case, operands, inputs))
