@@ -28,6 +28,13 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(ROOT)}
 
 
+def run_pytest(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Run pytest in a folder with our plugin alone, whether or not it is installed as an entry point."""
+    command = [sys.executable, "-m", "pytest", "-p", "offload_fuzz.pytest_plugin", "-p", "no:cacheprovider", *arguments]
+    alone = {**environment(), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    return subprocess.run(command, cwd=cwd, env=alone, capture_output=True, text=True, check=False)
+
+
 def offload(*arguments: object, cwd: Path, timeout: float = 120) -> Result:
     """Run `offload-fuzz ARGUMENTS` in a folder."""
     command = [sys.executable, "-m", "offload_fuzz", *map(str, arguments)]

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import ast
 import pickle
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +19,7 @@ from offload_fuzz.plan import PLAIN
 from offload_fuzz.program import Builder
 from offload_fuzz.trial import Trial
 
-from . import EXAMPLE, ROOT, STRIDES, environment
+from . import EXAMPLE, ROOT, STRIDES, run_pytest
 
 
 class Doubles:
@@ -201,8 +199,7 @@ def test_the_plugin_names_case_files_in_test_ids(tmp_path: Path) -> None:
         "@pytest.mark.parametrize('path', of.case_files('.'))\n"
         "def test_fixed(path):\n    of.check(of.load_case(path))\n"
     )
-    command = [sys.executable, "-m", "pytest", "-p", "offload_fuzz.pytest_plugin", "-p", "no:cacheprovider", "-v", "."]
-    done = subprocess.run(command, cwd=tmp_path, env=environment(), capture_output=True, text=True)
+    done = run_pytest("-v", ".", cwd=tmp_path)
     assert "\noffload-fuzz 0.1.0\n" in done.stdout
     assert "test_it.py::test_fixed[F1] FAILED" in done.stdout
     assert "  program(v0: float32[2])\n" in done.stdout

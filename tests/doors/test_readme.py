@@ -18,7 +18,7 @@ from offload_fuzz.adapters.resolve import resolve
 from offload_fuzz.contract import parse_contract
 from offload_fuzz.finding.store import SUFFIX
 
-from . import EXAMPLE, ROOT, Result, environment, offload
+from . import EXAMPLE, ROOT, Result, offload, run_pytest
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -125,8 +125,7 @@ def test_the_tests_of_the_readme_pass(workplace: Path) -> None:
     findings.mkdir(parents=True, exist_ok=True)
     shutil.copy(EXAMPLE, findings / f"example{SUFFIX}")
     (workplace / "conftest.py").write_text(QUICK)
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "offload_fuzz.pytest_plugin", "."]
-    done = subprocess.run(command, cwd=workplace, env=environment(), capture_output=True, text=True)
+    done = run_pytest("-q", ".", cwd=workplace)
     assert done.returncode == 0, done.stdout + done.stderr
     assert re.search(r"^\d+ passed", done.stdout, re.MULTILINE)
 
