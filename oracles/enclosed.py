@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from offload_fuzz.enclosure import Enclosure
+from offload_fuzz.enclosure import Enclosure, ordinal
 from offload_fuzz.ops.base import find_op
 from offload_fuzz.program import Program
 from offload_fuzz.reference import evaluate, known, quiet
@@ -105,10 +105,10 @@ def allowed_text(e: Enclosure, at: tuple[int, ...]) -> str:
     for lo, hi in ((e.lo, e.hi), (e.lo2, e.hi2)):
         if lo is None or hi is None:
             continue
-        low, high = lo[at], hi[at]
-        if np.asarray(low).tobytes() == np.asarray(high).tobytes():
+        low, high = np.asarray(lo[at]), np.asarray(hi[at])
+        if low.tobytes() == high.tobytes():
             parts.append(element_text(low))
-        elif e.lo is not lo or bool(low <= high):
+        elif bool(ordinal(low) < ordinal(high)):  # else the interval is empty
             parts.append(f"in [{element_text(low)}, {element_text(high)}]")
     for flag, name in ((e.nan, "NaN"), (e.ninf, "-inf"), (e.pinf, "inf")):
         if flag is not None and bool(flag[at]):

@@ -1,7 +1,8 @@
 """What an op is: a row of type rule, NumPy meaning, enclosure rule, attribute domains and operand needs.
 
-`row` makes an op of an ordinary shape from a NumPy function; `defop` makes one from a decorated type rule. Both put it
-into `OPS`, the one table that generation, reference, printing and the adapters read.
+`elementwise.row` makes an op of an ordinary shape from a NumPy function, `shaped` one from a decorated type rule, and
+`custom.defop` is what users write. All put it into `OPS`, the one table that generation, reference, printing and the
+adapters read.
 """
 
 from __future__ import annotations
