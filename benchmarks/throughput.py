@@ -8,6 +8,7 @@ Every figure of one run comes from the same process, so that ratios can be compa
 from __future__ import annotations
 
 import argparse
+import gc
 import time
 from collections.abc import Callable, Sequence
 from itertools import pairwise
@@ -202,6 +203,7 @@ def main() -> None:
     print(f"{'device':14} {'nodes':>5} " + " ".join(f"{c:>10}" for c in COLUMNS))
     for device in options.devices.split(","):
         draw(open_places((device,)), SIZES[0], 30)  # caches and first calls
+        gc.freeze()  # as a worker does: what backends imported is not walked by every collection
         for nodes in SIZES:
             row = measure(device, nodes, options.programs)
             print(f"{device:14} {nodes:5d} " + " ".join(f"{row[c]:10.1f}" for c in COLUMNS), flush=True)

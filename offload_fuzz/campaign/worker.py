@@ -6,6 +6,7 @@ records stay clean. The process holds nothing that cannot be had again: it may b
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import sys
@@ -36,6 +37,7 @@ def serve(journal_path: str) -> int:
     except OffloadError as error:
         send("error", message=str(error), exit_code=error.exit_code)
         return error.exit_code
+    gc.freeze()  # what backends imported lives as long as the process: no collection need walk it
     send("ready", devices=[p.name for p in bench.places[1:]])
     for line in sys.stdin:
         request = json.loads(line)
