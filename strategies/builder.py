@@ -60,6 +60,7 @@ class Step:
         return f"step({self.op}, {self.data.rstrip(bytes(1)).hex() or 'plain'})"
 
     def section(self, start: int, size: int) -> Choices:
+        """Some of the bytes, read as decisions."""
         return Choices(self.data[start : start + size])
 
 
@@ -194,7 +195,7 @@ class CaseBuilder:
             del column[size:]
 
     def _anchor(self, op: Op, k: int, pick: Choices, fresh: Choices, flavour: str, refill: bool) -> int | None:
-        dtypes = _allowed(op, k, self.dtypes)
+        dtypes = _allowed(op.name, k, self.dtypes)
         if not dtypes:
             return None
         ndim = min_ndim(op)
@@ -288,11 +289,8 @@ class CaseBuilder:
 
 
 @lru_cache(maxsize=4096)
-def _allowed_for(name: str, k: int, dtypes: tuple[str, ...]) -> tuple[str, ...]:
+def _allowed(name: str, k: int, dtypes: tuple[str, ...]) -> tuple[str, ...]:
+    """The dtypes that operand `k` of an op may have, of `dtypes` where it is free."""
     op = OPS[name]
     need = op.operands[k].dtype
     return tuple(d for d in dtypes if d in op.dtypes) if need == "same" else (need,)
-
-
-def _allowed(op: Op, k: int, dtypes: tuple[str, ...]) -> tuple[str, ...]:
-    return _allowed_for(op.name, k, dtypes)
