@@ -20,8 +20,8 @@ from offload_fuzz.device import Place
 from offload_fuzz.errors import EXIT_INTERRUPTED, InternalError, MissingDevice, OffloadError, UsageError, one_of
 from offload_fuzz.finding.diagnose import diagnose
 from offload_fuzz.finding.examine import Examiner
-from offload_fuzz.finding.replay import verdict_json, with_devices
-from offload_fuzz.finding.store import files_below, state_folder, write_finding
+from offload_fuzz.finding.replay import with_devices
+from offload_fuzz.finding.store import files_below, state_folder, verdict_json, write_finding
 from offload_fuzz.oracles import Oracle, Verdict
 from offload_fuzz.plan import PLAIN, Plan
 from offload_fuzz.program import Program

@@ -28,6 +28,7 @@ SECTIONS = (
     "accumulator",
     "cast_through_float32",
     "flushed",
+    "pow_by_root",
 )
 
 
@@ -57,6 +58,7 @@ class Contract:
     accumulator: dtype -> the narrowest float dtype in which sums of it are kept; its own dtype if not stated.
     cast_through_float32: pairs "source->target" whose conversion may round to float32 first.
     flushed: op -> dtypes of which it may take subnormal operands and results as zero.
+    pow_by_root: dtypes in which pow(x, 0.5) may be sqrt(x), so that pow(-inf, 0.5) may be NaN.
     members: the contracts that this one is the union of.
     """
 
@@ -67,6 +69,7 @@ class Contract:
     accumulator: Mapping[str, str] = field(default=Factory(dict), validator=_check_accumulator)
     cast_through_float32: frozenset[str] = frozenset()
     flushed: Mapping[str, frozenset[str]] = field(factory=dict)
+    pow_by_root: frozenset[str] = frozenset()
     members: tuple[Contract, ...] = ()
 
     def ulps_of(self, op: str, dtype: str, default: float) -> float:
@@ -103,6 +106,7 @@ def _weaker(a: Contract, b: Contract) -> Contract:
         narrow,
         a.cast_through_float32 | b.cast_through_float32,
         {op: a.flushed.get(op, frozenset()) | b.flushed.get(op, frozenset()) for op in {*a.flushed, *b.flushed}},
+        a.pow_by_root | b.pow_by_root,
         (*(a.members or (a,)), *(b.members or (b,))),
     )
 
@@ -130,6 +134,7 @@ def parse_contract(text: str, where: str) -> Contract:
             {k: v for k, v in data.get("accumulator", {}).items() if k != "source"},
             frozenset(data.get("cast_through_float32", {}).get("casts", ())),
             {op: frozenset(dtypes) for op, dtypes in data.get("flushed", {}).items() if op != "source"},
+            frozenset(data.get("pow_by_root", {}).get("dtypes", ())),
         )
     except (KeyError, AttributeError, TypeError) as error:
         raise UsageError(

@@ -20,6 +20,7 @@ from offload_fuzz.case import Case, read_case
 from offload_fuzz.contract import contract_named
 from offload_fuzz.errors import EXIT_FINDING, EXIT_INCONCLUSIVE, EXIT_OK, OffloadError, UsageError
 from offload_fuzz.finding.examine import Examiner
+from offload_fuzz.finding.store import verdict_json
 from offload_fuzz.oracles import FAIL, UNKNOWN, Oracle, Verdict, default_oracles
 from offload_fuzz.trial import Planned, run_plan
 
@@ -212,19 +213,6 @@ def _dead(path: str, process: subprocess.Popen[str], line: str | None, silence: 
         cause = f"signal {signal.Signals(-status).name}" if status < 0 else f"exit code {status}"
         verdict = Verdict(FAIL, "crash", message=f"the process ended: {cause}", got=cause)
     return {"path": path, "status": FAILED, "verdict": verdict_json(verdict), "failures": 1, "runs": 1}
-
-
-def verdict_json(verdict: Verdict) -> dict[str, Any]:
-    """A verdict in the words of a stored finding."""
-    return {
-        "kind": verdict.kind,
-        "claim": verdict.claim,
-        "message": verdict.message,
-        "rule": verdict.rule,
-        "expected": verdict.expected,
-        "got": verdict.got,
-        "divergent": verdict.value,
-    }
 
 
 def replay_command() -> list[str]:

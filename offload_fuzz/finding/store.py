@@ -36,17 +36,25 @@ class Finding:
         return dump_case(self.case, {"id": self.id, **self.verdict})
 
 
-def make_finding(
-    case: Case, verdict: Verdict, diagnosis: Diagnosis, executions: int, origin: Mapping[str, Any]
-) -> Finding:
-    """A finding from what shrinking and diagnosis gave; origin: seed, unit and sizes it came from."""
-    known = {
+def verdict_json(verdict: Verdict) -> dict[str, Any]:
+    """A verdict in the words of a stored finding."""
+    return {
         "kind": verdict.kind,
         "claim": verdict.claim,
         "message": verdict.message,
         "rule": verdict.rule,
         "expected": verdict.expected,
         "got": verdict.got,
+        "divergent": verdict.value,
+    }
+
+
+def make_finding(
+    case: Case, verdict: Verdict, diagnosis: Diagnosis, executions: int, origin: Mapping[str, Any]
+) -> Finding:
+    """A finding from what shrinking and diagnosis gave; origin: seed, unit and sizes it came from."""
+    known = {
+        **verdict_json(verdict),
         "divergent": diagnosis.divergent,
         "needs": [{"phrase": n.phrase, "passes_when_plain": n.passes} for n in diagnosis.needs],
         "failures": diagnosis.failures,

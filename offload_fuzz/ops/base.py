@@ -355,6 +355,3 @@ def indexed_shape(shape: tuple[int, ...], index: Any) -> tuple[int, ...]:
         f"index is {index!r} but should have one (start, stop, step) for each axis of {shape}, no step 0",
     )
     return tuple(len(range(*slice(*s).indices(n))) for s, n in zip(index, shape, strict=True))
-
-
-from offload_fuzz.ops.custom import defop as defop  # noqa: E402  # its old place; it needs the names above

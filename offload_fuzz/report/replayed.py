@@ -19,9 +19,9 @@ from offload_fuzz.finding.replay import (
     replay_command,
     replay_file,
     supervised,
-    verdict_json,
     with_devices,
 )
+from offload_fuzz.finding.store import verdict_json
 from offload_fuzz.report.block import finding_block
 from offload_fuzz.report.summary import EXIT_MEANINGS, number
 

@@ -72,3 +72,15 @@ def test_flushed_subnormals_may_count_as_zero_and_only_where_the_contract_says_s
         assert not product(x, y, Contract("plain")).contains(zero).all()
     assert product([1.0, 2.0], [3.0, 4.0], flushing).contains(np.full((1, 1), 11, np.float32)).all()
     assert not product([1.0, 2.0], [3.0, 4.0], flushing).contains(np.full((1, 1), 11.000001, np.float32)).all()
+
+
+def test_the_nan_of_a_root_is_lawful_only_where_the_contract_says_so() -> None:
+    x, y = np.array([-np.inf, -0.0], np.float32), np.array([0.5, 0.5], np.float32)
+    op, type = OPS["pow"], ArrayType("float32", (2,))
+    nan, inf = np.array([np.nan, 0], np.float32), np.array([np.inf, 0], np.float32)
+    for contract, lawful in ((contract_named("ieee"), False), (contract_named("numpy"), True)):
+        with quiet():
+            _, e = op.enclose(Application(op, [exact(x), exact(y)], [x, y], {}, type, contract))
+        assert e is not None
+        assert e.contains(inf)[0]
+        assert bool(e.contains(nan)[0]) == lawful

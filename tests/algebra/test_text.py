@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from offload_fuzz.errors import InvalidProgram
-from offload_fuzz.ops import OPS, base
+from offload_fuzz.ops import OPS, base, defop
 from offload_fuzz.ops.domains import ADMITS
 from offload_fuzz.program import Builder, same_bits
 from offload_fuzz.text import (
@@ -125,7 +125,7 @@ def softcap() -> Iterator[str]:
         "mode": base.Choice("a # b", 'it\'s "so"\n', None, (1, (2.5, "x"))),
     }
 
-    @base.defop("softcap_text", kinds=("real floating",), accuracy=base.ulps(4), attributes=domains)
+    @defop("softcap_text", kinds=("real floating",), accuracy=base.ulps(4), attributes=domains)
     def softcap_text(x: ArrayType, *, cap: float, mode: object) -> ArrayType:
         return x
 

@@ -17,8 +17,8 @@ from offload_fuzz.contract import contract_named
 from offload_fuzz.device import Device, check_device
 from offload_fuzz.enclosure import exact
 from offload_fuzz.errors import UsageError
-from offload_fuzz.ops import BUILT_IN
-from offload_fuzz.ops.base import OPS, Application, defop, ulps
+from offload_fuzz.ops import BUILT_IN, OPS, defop, ulps
+from offload_fuzz.ops.base import Application
 from offload_fuzz.types import DTYPES, Array, ArrayType, dtypes_of, is_floating, type_of
 
 from . import LAYOUTS, Case, cases, elements, laid_out
