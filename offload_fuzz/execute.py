@@ -100,7 +100,8 @@ def constant_axes(array: Array) -> list[int]:
     """The axes, longer than 1, along which all elements have the same bits."""
     if array.size == 0:
         return []
-    bits = np.ascontiguousarray(array).view(f"u{array.itemsize}").reshape(array.shape)
+    words = 1 + (array.itemsize > 8)
+    bits = np.ascontiguousarray(array).view(f"u{array.itemsize // words}").reshape(*array.shape, words)
     return [
         i
         for i, n in enumerate(array.shape)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from offload_fuzz.enclosure import Enclosure, ordinal
+from offload_fuzz.enclosure import Enclosure, is_float, ordinal, parts
 from offload_fuzz.ops.base import find_op
 from offload_fuzz.program import Program
 from offload_fuzz.reference import evaluate, known, quiet
@@ -93,24 +93,28 @@ def element_text(element: Any) -> str:
     x = np.asarray(element)[()]
     if x.dtype.kind == "b" and int(x.view(np.uint8)) > 1:
         return f"{x} (byte 0x{int(x.view(np.uint8)):02x})"
-    if x.dtype.kind not in "fV":
+    if x.dtype.kind == "c":
+        return f"({element_text(x.real)}, {element_text(x.imag)} i)"
+    if not is_float(x.dtype):
         return str(x)
     bits = int(np.asarray(x).reshape(1).view(f"u{x.dtype.itemsize}")[0])
     return f"{float(x):.9g} (0x{bits:0{2 * x.dtype.itemsize}x}, {format_element(x)})"
 
 
 def allowed_text(e: Enclosure, at: tuple[int, ...]) -> str:
-    """What is allowed at one index."""
-    parts = []
+    """What is allowed at one index; of a complex element per component."""
+    if e.lo.dtype.kind == "c":
+        return f"({allowed_text(parts(e), (*at, 0))}, {allowed_text(parts(e), (*at, 1))} i)"
+    found = []
     for lo, hi in ((e.lo, e.hi), (e.lo2, e.hi2)):
         if lo is None or hi is None:
             continue
         low, high = np.asarray(lo[at]), np.asarray(hi[at])
         if low.tobytes() == high.tobytes():
-            parts.append(element_text(low))
+            found.append(element_text(low))
         elif bool(ordinal(low) < ordinal(high)):  # else the interval is empty
-            parts.append(f"in [{element_text(low)}, {element_text(high)}]")
+            found.append(f"in [{element_text(low)}, {element_text(high)}]")
     for flag, name in ((e.nan, "NaN"), (e.ninf, "-inf"), (e.pinf, "inf")):
         if flag is not None and bool(flag[at]):
-            parts.append(name)
-    return " or ".join(parts) or "nothing"
+            found.append(name)
+    return " or ".join(found) or "nothing"

@@ -7,7 +7,7 @@ from typing import Any
 
 from offload_fuzz.ops import base
 from offload_fuzz.ops.base import Op
-from offload_fuzz.types import ArrayType
+from offload_fuzz.types import ArrayType, is_complex
 
 from .arrays import draw_dtype
 from .choices import Choices
@@ -30,6 +30,13 @@ def _axis(domain: Any, x: ArrayType, choices: Choices, _: Any) -> int | None:
         return None
     axis = choices.below(x.ndim)
     return axis - x.ndim if choices.chance(15) else axis
+
+
+def _dtype_name(_: Any, x: ArrayType, choices: Choices, dtypes: tuple[str, ...]) -> str:
+    """A dtype to convert to: complex numbers to complex ones only."""
+    if is_complex(x.dtype):
+        return choices.pick([d for d in dtypes if is_complex(d)])
+    return draw_dtype(choices, dtypes)
 
 
 def _some_axes(candidates: list[int], choices: Choices) -> tuple[int, ...]:
@@ -110,7 +117,7 @@ DRAW: dict[type, Callable[[Any, ArrayType, Choices, tuple[str, ...]], Any]] = {
     base.Bool: lambda _, __, choices, ___: choices.chance(40),
     base.Range: _range,
     base.Choice: lambda domain, _, choices, __: choices.pick(domain.values),
-    base.DTypeName: lambda _, __, choices, dtypes: draw_dtype(choices, dtypes),
+    base.DTypeName: _dtype_name,
     base.SameSizeShape: _same_size_shape,
     base.BroadcastShape: _broadcast_shape,
     base.Permutation: _permutation,

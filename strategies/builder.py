@@ -23,7 +23,7 @@ from offload_fuzz.ops.domains import check_attributes
 from offload_fuzz.plan import Key, Plan
 from offload_fuzz.program import Node, Program, frozen_input, make_node, pretty_by_repr
 from offload_fuzz.reference import Known, evaluate, known, quiet
-from offload_fuzz.types import Array, ArrayType, is_floating, type_of
+from offload_fuzz.types import Array, ArrayType, has_nan, type_of
 
 from .arrays import DTYPE_SHARES, draw_dtype, draw_large_shape
 from .attributes import draw_attributes, min_ndim
@@ -124,7 +124,7 @@ class CaseBuilder:
         self.types.append(type)
         self.roles.append(role)
         self.uses.append(0)
-        nans = int(np.count_nonzero(np.isnan(value.value))) if is_floating(type.dtype) else 0
+        nans = int(np.count_nonzero(np.isnan(value.value))) if has_nan(type.dtype) else 0
         self.drowned.append(5 * nans > 2 * type.size)
         return len(self.types) - 1
 

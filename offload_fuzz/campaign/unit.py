@@ -24,6 +24,7 @@ from offload_fuzz.campaign.settings import Settings
 from offload_fuzz.case import Case
 from offload_fuzz.contract import contract_named
 from offload_fuzz.device import Place
+from offload_fuzz.enclosure import is_float
 from offload_fuzz.errors import InternalError, OffloadError, UsageError
 from offload_fuzz.finding.diagnose import Diagnosis, diagnose
 from offload_fuzz.finding.examine import Examiner
@@ -118,12 +119,14 @@ def is_wild(case: Case) -> bool:
 
 
 def _wild(x: Any) -> bool:
-    if x.dtype.kind in "fV":
+    if x.dtype.kind == "c":
+        return _wild(x.real) or _wild(x.imag)
+    if is_float(x.dtype):
         w = x.astype(np.float64)
         big = float(np.finfo(np.float32).max) / 4 if x.dtype.itemsize > 2 else 16384.0
         odd = ~np.isfinite(w) | ((w == 0) & np.signbit(w)) | ((w != 0) & (np.abs(w) < 2.0**-14)) | (np.abs(w) > big)
         return bool(odd.any())
-    if x.dtype.kind in "iu" and x.size:
+    if x.dtype.kind in "iu" and x.size:  # not the 4-bit ones, which are full soon
         return bool(int(x.max()) > np.iinfo(x.dtype).max // 4)
     return False
 

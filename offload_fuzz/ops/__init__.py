@@ -3,6 +3,7 @@
 from offload_fuzz.ops import elementwise as elementwise
 from offload_fuzz.ops import statistical as statistical  # isort: split
 
+from offload_fuzz.ops import complex_numbers as complex_numbers
 from offload_fuzz.ops import data_type as data_type
 from offload_fuzz.ops import indexing as indexing
 from offload_fuzz.ops import linear_algebra as linear_algebra

@@ -23,6 +23,7 @@ from offload_fuzz.ops.base import (
     to_bool,
     ulps,
 )
+from offload_fuzz.ops.complex_rules import abs_rule, component_type, componentwise, elementwise_product
 from offload_fuzz.ops.elementwise_rules import (
     compare_rule,
     extremum_rule,
@@ -32,9 +33,11 @@ from offload_fuzz.ops.elementwise_rules import (
     where_rule,
 )
 from offload_fuzz.ops.rules import RULES, quotient_rule, rounded_rule
+from offload_fuzz.ops.sums import matmul_rule
 from offload_fuzz.types import Array, ArrayType, promote
 
-NUMERIC, FLOATING, INTEGRAL, BOOL, BITS, ANY = (
+NUMERIC, WITH_COMPLEX, FLOATING, INTEGRAL, BOOL, BITS, ANY = (
+    ("real numeric",),
     ("numeric",),
     ("real floating",),
     ("integral",),
@@ -91,10 +94,12 @@ def where_type(condition: ArrayType, x1: ArrayType, x2: ArrayType) -> ArrayType:
     return ArrayType(promote(x1.dtype, x2.dtype), broadcast_shapes(condition.shape, x1.shape, x2.shape))
 
 
+product_rule = elementwise_product(matmul_rule, rounded_rule)
+
 UNARY = [
-    row("negative", np.negative, NUMERIC, exact, DOWN, enclose=rounded_rule),
-    row("abs", np.abs, NUMERIC, exact, "other", enclose=rounded_rule),
-    row("square", np.square, NUMERIC, correctly_rounded, "other"),
+    row("negative", np.negative, WITH_COMPLEX, exact, DOWN, enclose=componentwise(rounded_rule)),
+    row("abs", np.abs, WITH_COMPLEX, exact, "other", type_rule=component_type, enclose=abs_rule(rounded_rule)),
+    row("square", np.square, WITH_COMPLEX, correctly_rounded, "other", enclose=product_rule),
     row("sqrt", np.sqrt, FLOATING, correctly_rounded, UP, enclose=quotient_rule),
     row("exp", np.exp, FLOATING, ulps(4), UP),
     row("log", np.log, FLOATING, ulps(4), UP),
@@ -108,9 +113,9 @@ UNARY = [
 ]
 
 BINARY_OPS = [
-    row("add", np.add, NUMERIC, correctly_rounded, UP, UP),
-    row("subtract", np.subtract, NUMERIC, correctly_rounded, UP, DOWN),
-    row("multiply", np.multiply, NUMERIC, correctly_rounded, *OTHER),
+    row("add", np.add, WITH_COMPLEX, correctly_rounded, UP, UP, enclose=componentwise(rounded_rule)),
+    row("subtract", np.subtract, WITH_COMPLEX, correctly_rounded, UP, DOWN, enclose=componentwise(rounded_rule)),
+    row("multiply", np.multiply, WITH_COMPLEX, correctly_rounded, *OTHER, enclose=product_rule),
     row("divide", np.divide, FLOATING, correctly_rounded, *OTHER, enclose=quotient_rule),
     row("floor_divide", np.floor_divide, NUMERIC, exact, *OTHER, enclose=floor_divide_rule, defined=divisible),
     row("remainder", np.remainder, NUMERIC, exact, *OTHER, enclose=remainder_rule, defined=divisible),

@@ -32,6 +32,8 @@ def compare_rule(a: Application) -> Value:
     value = reference(a)
     if singletons(a):
         return value, exact(value)
+    if a.operands[0].lo.dtype.kind == "c" or a.operands[1].lo.dtype.kind == "c":
+        return value, None
     x, y = all_bounds(a)
     possible, certain = ~(x.empty | y.empty), ~(x.nan | y.nan)
     if a.op.name == "equal":
@@ -164,6 +166,8 @@ def where_rule(a: Application) -> Value:
     if singletons(a):
         return value, exact(value) if kept else computed(value)
     if not kept:
+        if a.type.np.kind == "c":
+            return value, None
         x1, x2 = (_converted(e, a.type.np) for e in (x1, x2))
     picked = combine(lambda p, q: np.where(condition.lo, p, q), x1, x2)
     if condition.hi is condition.lo or not some(condition.lo != condition.hi):

@@ -11,11 +11,11 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from offload_fuzz.adapters.simulated import sums
+from offload_fuzz.adapters.simulated import complex_numbers, sums
 from offload_fuzz.adapters.simulated.draws import Draws
 from offload_fuzz.adapters.simulated.rounding import BFLOAT16, BITS, FLOAT64, INFINITY, MAGNITUDE, WIDEST, rounded
 from offload_fuzz.ops.base import Op, normalize_axes
-from offload_fuzz.types import Array, ArrayType, is_floating
+from offload_fuzz.types import Array, ArrayType, is_complex, is_floating
 
 Attributes: TypeAlias = Mapping[str, Any]
 #: operands, attributes, type of the result, draws -> the result
@@ -105,9 +105,20 @@ def floor_pair(function: Callable[..., Any], is_quotient: bool) -> Kernel:
 def convert(operands: Sequence[Array], attributes: Attributes, type: ArrayType, draws: Draws) -> Any:
     """astype: rounded once; what does not fit an integer is left to the hardware."""
     (x,) = operands
+    if is_complex(type.dtype):
+        return complex_numbers.converted(x, type)
     if is_floating(type.dtype):
         return rounded(x, type.np)
+    if x.dtype.kind == "V":
+        x = x.astype(FLOAT64)  # ml_dtypes converts to NumPy's own dtypes only
     return x.astype(type.np)
+
+
+def absolute(operands: Sequence[Array], attributes: Attributes, type: ArrayType, draws: Draws) -> Any:
+    """abs: exact, but of complex numbers."""
+    if operands[0].dtype.kind == "c":
+        return complex_numbers.magnitude(operands, attributes, type, draws)
+    return np.abs(operands[0])
 
 
 def gather(operands: Sequence[Array], attributes: Attributes, type: ArrayType, draws: Draws) -> Any:
@@ -173,7 +184,7 @@ FLOATING: dict[str, Kernel] = {
     "matmul": product,
 }
 #: What runs whatever the dtype.
-ALWAYS: dict[str, Kernel] = {"astype": convert, "take": gather}
+ALWAYS: dict[str, Kernel] = {"astype": convert, "take": gather, "abs": absolute}
 
 
 def exactly(op: Op) -> Kernel:
@@ -208,4 +219,6 @@ def kernel_of(op: Op, result: ArrayType) -> Kernel:
         return ALWAYS[op.name]
     if is_floating(result.dtype) and op.name in FLOATING:
         return FLOATING[op.name]
+    if is_complex(result.dtype) and op.name in complex_numbers.COMPLEX:
+        return complex_numbers.COMPLEX[op.name]
     return exactly(op)
