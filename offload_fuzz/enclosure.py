@@ -222,8 +222,8 @@ def combine(function: Callable[..., Any], *enclosures: Enclosure) -> Enclosure:
         filled = [np.full(e.lo.shape, absent(e.lo.dtype)) if p is None else np.asarray(p) for p, e in pairs]
         return np.asarray(function(*filled))
 
-    def unset(dtype: np.dtype[Any]) -> bool:
-        return False
+    def unset(dtype: np.dtype[Any]) -> Any:
+        return np.uint8(0) if dtype.kind == "c" else False
 
     return Enclosure(
         lo,

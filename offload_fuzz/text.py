@@ -171,7 +171,7 @@ def window(program: Program, value: int, around: int = 2) -> str:
 
 
 # --------------------------------------------------------------------------------------------------------- parse
-_SHAPE = r"[a-z0-9]+\[(?:[0-9]{1,18}(?:,[0-9]{1,18})*)?\]"
+_SHAPE = r"[a-z0-9_]+\[(?:[0-9]{1,18}(?:,[0-9]{1,18})*)?\]"
 _TYPE = re.compile(_SHAPE + r"\Z")
 _HEADER = re.compile(r"program\((.*)\)\Z", re.DOTALL)
 _INPUT = re.compile(rf"v([0-9]{{1,9}}): ({_SHAPE})(?: = data\(([^()]*)\))?(?:, |\Z)")

@@ -99,6 +99,8 @@ KINDS: dict[str, frozenset[str]] = {
     "integral": frozenset({"signed integer", "unsigned integer"}),
     "real floating": frozenset({"real floating"}),
     "complex floating": frozenset({"complex floating"}),
+    "narrow floating": frozenset({"narrow floating"}),
+    "narrow integer": frozenset({"narrow signed integer", "narrow unsigned integer"}),
     "real numeric": frozenset({"signed integer", "unsigned integer", "real floating"}),
     "numeric": frozenset({"signed integer", "unsigned integer", "real floating", "complex floating"}),
     "any": frozenset(d.kind for d in DTYPES.values()),

@@ -27,7 +27,7 @@ def _row(name: str, numpy: Callable[[Array], Any], type_rule: TypeRule, summary:
     return register(
         Op(
             name, "elementwise", ("complex floating",), exactly, type_rule, numpy, rule, operands=(Operand(),),
-            monotone=("other",), elementwise=True, summary=summary,
+            monotone=("other",), elementwise=True, moves=type_rule is component_type, summary=summary,
         )
     )  # fmt: skip  # one row
 

@@ -37,8 +37,9 @@ def componentwise(rule: Callable[[Application], Value]) -> Callable[[Application
     def enclose(a: Application) -> Value:
         if not is_complex(a.type.dtype):
             return rule(a)
-        if any(x.dtype != a.type.np for x in a.values):
+        if any(x.dtype.kind != "c" for x in a.values):
             return reference(a), None
+        a = _in_one_dtype(a)
         component = DTYPES[a.type.dtype].component
         attributes = dict(a.attributes)
         if "axis" in attributes:
@@ -56,6 +57,22 @@ def componentwise(rule: Callable[[Application], Value]) -> Callable[[Application
         return _complex(value), None if e is None else joined(e)
 
     return enclose
+
+
+def _in_one_dtype(a: Application) -> Application:
+    """`a` with complex operands in the dtype of the result, which holds all their numbers."""
+    dtype = a.type.np
+    if all(x.dtype == dtype for x in a.values):
+        return a
+    operands = [e if e.lo.dtype == dtype else _widened(e, dtype) for e in a.operands]
+    return evolve(a, operands=operands, values=[x.astype(dtype, copy=False) for x in a.values])
+
+
+def _widened(e: Enclosure, dtype: np.dtype[Any]) -> Enclosure:
+    lo = e.lo.astype(dtype)
+    hi = lo if e.hi is e.lo else e.hi.astype(dtype)
+    lo2, hi2 = (None if x is None else x.astype(dtype) for x in (e.lo2, e.hi2))
+    return Enclosure(lo, hi, lo2, hi2, e.nan, e.ninf, e.pinf)
 
 
 def _dot(a: Application, rule: Callable[[Application], Value], x: Array, y: Array) -> Value:
@@ -93,7 +110,8 @@ def elementwise_product(
 
 
 def _product(a: Application, rule: Callable[[Application], Value], x: Array, y: Array) -> Value:
-    known = all(e.is_singleton for e in a.operands) and x.dtype == y.dtype == a.type.np
+    known = all(e.is_singleton for e in a.operands) and x.dtype.kind == y.dtype.kind == "c"
+    x, y = x.astype(a.type.np, copy=False), y.astype(a.type.np, copy=False)
     (xr, xi), (yr, yi) = ((v.real, v.imag) for v in (x, y))
     left, right = np.concatenate([xr, -xi], axis=-1), np.concatenate([yr, yi], axis=-2)
     left2, right2 = np.concatenate([xr, xi], axis=-1), np.concatenate([yi, yr], axis=-2)
@@ -104,7 +122,24 @@ def _product(a: Application, rule: Callable[[Application], Value], x: Array, y: 
         return value, None
     e = joined(combine(lambda p, q: np.stack([p, q], axis=-1), e1, e2))
     odd = np.any(~np.isfinite(x), axis=-1)[..., :, None] | np.any(~np.isfinite(y), axis=-2)[..., None, :]
-    return value, anything_where(odd, e) if some(odd) else e
+    e = anything_where(odd, e) if some(odd) else e
+    return value, _spreading(e)
+
+
+def _spreading(e: Enclosure) -> Enclosure:
+    """`e`, where a component that may overflow may make the other one NaN: BLAS multiplies a product by alpha = 1 + 0i.
+
+    Source: "Basic Linear Algebra Subprograms Technical Forum Standard" (2001), GEMM: C = alpha A B + beta C; 0 times an
+    infinity is NaN. Measured with OpenBLAS (NumPy 2.4).
+    """
+    p = parts(e)
+    infinite = np.isinf(p.lo) | np.isinf(p.hi)
+    for flag in (p.nan, p.ninf, p.pinf):
+        infinite = infinite if flag is None else infinite | flag
+    if not some(infinite):
+        return e
+    nan = np.broadcast_to(np.any(infinite, axis=-1, keepdims=True), infinite.shape)
+    return joined(Enclosure(p.lo, p.hi, p.lo2, p.hi2, nan if p.nan is None else nan | p.nan, p.ninf, p.pinf))
 
 
 def anything_where(odd: Array, e: Enclosure) -> Enclosure:

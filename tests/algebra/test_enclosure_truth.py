@@ -17,7 +17,7 @@ from offload_fuzz.ops import BUILT_IN
 from offload_fuzz.ops.base import OPS
 from offload_fuzz.ops.data_type import cast
 from offload_fuzz.ops.rounding import narrowed, nearest, rounded_down, rounded_up, wide
-from offload_fuzz.types import DTYPES, Array, is_floating, type_of
+from offload_fuzz.types import DTYPES, Array, is_complex, is_floating, type_of
 
 from ..devices import elements
 from .lawful import evaluate, fraction, rounded
@@ -344,4 +344,5 @@ def test_the_width_is_at_most_twice_the_bound_and_never_vacuous(op: str) -> None
                 widths += [0.0] * e.lo.size
         accuracy = OPS[op].accuracy
         bound = {"ulps": accuracy.ulps, "accumulating": 4.0}.get(accuracy.kind, 0.0)
+        bound = 4.0 if is_complex(dtype) and op in ("abs", "multiply", "square") else bound  # these round more than once
         assert np.median(widths) <= 2 * bound, (dtype, np.median(widths))
