@@ -29,6 +29,13 @@ SECTIONS = (
     "cast_through_float32",
     "flushed",
     "pow_by_root",
+    "compiled",
+)
+#: What a compiler may do across the ops of a compiled region, unless the contract excludes it.
+LIBERTIES = ("contraction", "excess precision", "reassociation")
+#: Ops that reassociation joins with their like.
+REASSOCIATED = frozenset(
+    {"add", "subtract", "multiply", "divide", "square", "negative", "sum", "mean", "prod", "matmul"}
 )
 
 
@@ -59,6 +66,8 @@ class Contract:
     cast_through_float32: pairs "source->target" whose conversion may round to float32 first.
     flushed: op -> dtypes of which it may take subnormal operands and results as zero.
     pow_by_root: dtypes in which pow(x, 0.5) may be sqrt(x), so that pow(-inf, 0.5) may be NaN.
+    compiled_excludes: which of `LIBERTIES` a compiler does not take in a region of ops compiled together.
+    compiled_rewrites: pairs "op>op", a producer and its user, that it replaces by something with other roundings.
     members: the contracts that this one is the union of.
     """
 
@@ -70,6 +79,8 @@ class Contract:
     cast_through_float32: frozenset[str] = frozenset()
     flushed: Mapping[str, frozenset[str]] = field(factory=dict)
     pow_by_root: frozenset[str] = frozenset()
+    compiled_excludes: frozenset[str] = frozenset()
+    compiled_rewrites: frozenset[str] = frozenset()
     members: tuple[Contract, ...] = ()
 
     def ulps_of(self, op: str, dtype: str, default: float) -> float:
@@ -84,6 +95,22 @@ class Contract:
     def flushes(self, op: str, dtype: str) -> bool:
         """Whether `op` may take subnormal operands and results of `dtype` as zero."""
         return dtype in self.flushed.get(op, ())
+
+    @property
+    def contracts_inside(self) -> bool:
+        """Whether a product may reach the sum that uses it unrounded, inside a compiled region."""
+        return "contraction" not in self.compiled_excludes
+
+    @property
+    def keeps_excess_inside(self) -> bool:
+        """Whether any value may be used unrounded inside a compiled region."""
+        return "excess precision" not in self.compiled_excludes
+
+    def rewrites(self, producer: str, user: str) -> bool:
+        """Whether `user` of what `producer` made may be computed in a way that no bound covers."""
+        if f"{producer}>{user}" in self.compiled_rewrites:
+            return True
+        return "reassociation" not in self.compiled_excludes and {producer, user} <= REASSOCIATED
 
     def accumulator_of(self, dtype: str) -> str:
         """The narrowest float dtype in which sums of `dtype` are kept."""
@@ -107,6 +134,8 @@ def _weaker(a: Contract, b: Contract) -> Contract:
         a.cast_through_float32 | b.cast_through_float32,
         {op: a.flushed.get(op, frozenset()) | b.flushed.get(op, frozenset()) for op in {*a.flushed, *b.flushed}},
         a.pow_by_root | b.pow_by_root,
+        a.compiled_excludes & b.compiled_excludes,
+        a.compiled_rewrites | b.compiled_rewrites,
         (*(a.members or (a,)), *(b.members or (b,))),
     )
 
@@ -135,11 +164,20 @@ def parse_contract(text: str, where: str) -> Contract:
             frozenset(data.get("cast_through_float32", {}).get("casts", ())),
             {op: frozenset(dtypes) for op, dtypes in data.get("flushed", {}).items() if op != "source"},
             frozenset(data.get("pow_by_root", {}).get("dtypes", ())),
+            _liberties(data.get("compiled", {}).get("excludes", ()), where),
+            frozenset(data.get("compiled", {}).get("rewrites", ())),
         )
     except (KeyError, AttributeError, TypeError) as error:
         raise UsageError(
             f"contract has a section of the wrong form ({error}) [{where}]; see docs/contract.md"
         ) from None
+
+
+def _liberties(names: Iterable[str], where: str) -> frozenset[str]:
+    for name in names:
+        if name not in LIBERTIES:
+            raise one_of("excluded liberty", name, LIBERTIES, f"{where}, compiled")
+    return frozenset(names)
 
 
 @cache

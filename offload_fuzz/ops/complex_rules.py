@@ -2,14 +2,15 @@
 
 A complex result is a rectangle (`offload_fuzz.enclosure.parts`). Sums and differences round each component once.
 A product is ac - bd, ad + bc with every step rounded, or contracted: two-term sums of products, whose bound is that of
-a matrix product (Brent, Percival and Zimmermann, "Error bounds on complex floating-point multiplication", Math. Comp. 76
-(2007), eq. (2), per component). Three multiplications, which cancel, and C's recovery of infinities (Annex G.5.1) are
-not lawful unless a contract says so; where an operand is not finite anything goes.
+a matrix product (Brent, Percival and Zimmermann, "Error bounds on complex floating-point multiplication", Math. Comp.
+76 (2007), eq. (2), per component). Three multiplications, which cancel, and C's recovery of infinities (Annex G.5.1)
+are not lawful unless a contract says so; where an operand is not finite anything goes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from attrs import evolve
@@ -19,6 +20,7 @@ from offload_fuzz.ops.base import Application, normalize_axes, normalize_axis
 from offload_fuzz.ops.rounding import narrowed, ulps_around, wide
 from offload_fuzz.ops.rules import Value, reference
 from offload_fuzz.types import DTYPES, Array, ArrayType, is_complex
+
 
 def component_type(type: ArrayType) -> ArrayType:
     """The real type of a complex one: its component's dtype, the same shape."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-
 from attrs import evolve
 
 from offload_fuzz.enclosure import (
@@ -85,9 +84,7 @@ def _complex(a: Application) -> Value:
     real = x.dtype.kind != "c"
     operand = a.operands[0] if real else parts(a.operands[0])
     values = x if real else components(x)
-    value, e = astype_rule(
-        evolve(a, operands=[operand], values=[values], type=ArrayType(component, values.shape))
-    )
+    value, e = astype_rule(evolve(a, operands=[operand], values=[values], type=ArrayType(component, values.shape)))
     if not real:
         return joined(exact(value)).lo, None if e is None else joined(e)
 

@@ -98,7 +98,14 @@ def max_(x: ArrayType, *, axis: tuple[int, ...] | None, keepdims: bool) -> Array
     return ArrayType(x.dtype, reduced_shape(x.shape, axes, keepdims))
 
 
-@shaped(_cumulative_sum, componentwise(cumulative_sum_rule), "statistical", ("numeric",), accumulating, attributes={"axis": Axis()})
+@shaped(
+    _cumulative_sum,
+    componentwise(cumulative_sum_rule),
+    "statistical",
+    ("numeric",),
+    accumulating,
+    attributes={"axis": Axis()},
+)
 def cumulative_sum(x: ArrayType, *, axis: int) -> ArrayType:
     """Sums of the first 1, 2, ... n elements along an axis; integers in 64 bits."""
     normalize_axis(axis, x.ndim)

@@ -20,9 +20,11 @@ from offload_fuzz.enclosure import (
     extremes,
     from_ordinal,
     is_float,
-    joined as from_parts,
     ordinal,
     parts,
+)
+from offload_fuzz.enclosure import (
+    joined as from_parts,
 )
 from offload_fuzz.ops import OPS
 from offload_fuzz.types import DTYPES, NAMES, Array, ArrayType, is_complex, is_floating
@@ -310,7 +312,8 @@ def evaluate(op: str, rng: Rng, type: ArrayType, operands: Sequence[Array], attr
         return _astype(rng, type, *operands, **attributes)
     if op == "abs" and operands[0].dtype.kind == "c":
         (x,) = operands
-        return _ulps(np.hypot, 4)(rng, type, x.real.copy(), x.imag.copy())
+        moved: Array = _ulps(np.hypot, 4)(rng, type, x.real.copy(), x.imag.copy())
+        return moved
     if is_floating(type.dtype) and op in LAWFUL:
         return LAWFUL[op](rng, type, *operands, **attributes)
     result = np.asarray(OPS[op].numpy(*operands, **attributes)).astype(type.np)

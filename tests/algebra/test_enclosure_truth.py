@@ -344,5 +344,7 @@ def test_the_width_is_at_most_twice_the_bound_and_never_vacuous(op: str) -> None
                 widths += [0.0] * e.lo.size
         accuracy = OPS[op].accuracy
         bound = {"ulps": accuracy.ulps, "accumulating": 4.0}.get(accuracy.kind, 0.0)
-        bound = 4.0 if is_complex(dtype) and op in ("abs", "multiply", "square") else bound  # these round more than once
+        bound = (
+            4.0 if is_complex(dtype) and op in ("abs", "multiply", "square") else bound
+        )  # these round more than once
         assert np.median(widths) <= 2 * bound, (dtype, np.median(widths))

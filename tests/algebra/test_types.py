@@ -142,7 +142,7 @@ def test_bfloat16_has_float32s_exponents_and_eight_bits() -> None:
 
 @pytest.mark.parametrize("dtype", ["float8_e4m3fn", "float8_e5m2"])
 def test_narrow_formats_are_those_that_ml_dtypes_reports(dtype: str) -> None:
-    d, info = DTYPES[dtype], ml_dtypes.finfo(dtype)
+    d, info = DTYPES[dtype], ml_dtypes.finfo(dtype)  # type: ignore[no-untyped-call]  # ml_dtypes leaves it untyped
     assert (d.precision, d.emin, d.max) == (info.nmant + 1, info.minexp, float(info.max))
     assert d.eta == float(info.smallest_subnormal)
     assert d.finite != bool(np.isinf(np.asarray(math.inf, d.np)))
@@ -150,7 +150,7 @@ def test_narrow_formats_are_those_that_ml_dtypes_reports(dtype: str) -> None:
 
 @pytest.mark.parametrize("dtype", ["int8", "uint8", "int64", "uint64", "int4", "uint4"])
 def test_the_range_of_an_integer_dtype_is_that_of_its_library(dtype: str) -> None:
-    info = ml_dtypes.iinfo(dtype)
+    info = ml_dtypes.iinfo(dtype)  # type: ignore[no-untyped-call]  # ml_dtypes leaves it untyped
     assert DTYPES[dtype].range == (int(info.min), int(info.max))
 
 

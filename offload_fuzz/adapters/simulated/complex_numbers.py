@@ -32,11 +32,9 @@ def componentwise(function: Callable[..., Any]) -> Kernel:
 
     def kernel(operands: Sequence[Array], attributes: Attributes, type: ArrayType, draws: Draws) -> Any:
         real = _component(type.np)
-        parts = [
-            rounded(function(*[part(x).astype(FLOAT64, copy=False) for x in operands]), real)
-            for part in (np.real, np.imag)
-        ]
-        return _both(*parts, type.np)
+        re = rounded(function(*[x.real.astype(FLOAT64, copy=False) for x in operands]), real)
+        im = rounded(function(*[x.imag.astype(FLOAT64, copy=False) for x in operands]), real)
+        return _both(re, im, type.np)
 
     return kernel
 
@@ -46,7 +44,8 @@ def product(operands: Sequence[Array], attributes: Attributes, type: ArrayType, 
     x, y = operands[0], operands[-1]
     real = _component(type.np)
     wide = WIDEST if real == FLOAT64 else FLOAT64
-    (a, b), (c, d) = ((v.real.astype(wide), v.imag.astype(wide)) for v in (x, y))
+    parts: list[Any] = [part.astype(wide) for v in (x, y) for part in (v.real, v.imag)]
+    a, b, c, d = parts
     fused = draws.below(3)
 
     def step(p: Any, q: Any) -> Any:
