@@ -81,7 +81,7 @@ def _spans(extents: Iterable[tuple[int, int, int]]) -> list[list[_Span]]:
     Buffers of one extent share a list, and most storages have one extent only, which need not be cut.
     """
     ends: dict[int, set[int]] = {}
-    whole: dict[tuple[int, int, int], list[_Span]] = dict.fromkeys(extents, [])
+    whole: dict[tuple[int, int, int], list[_Span]] = {extent: [] for extent in extents}
     for storage, start, stop in whole:
         if storage in ends:
             ends[storage].update((start, stop))
