@@ -8,7 +8,7 @@ An alias (a view, or an upload that shares its source's storage) writes no byte,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from itertools import pairwise
 from typing import Any, NamedTuple, TypeAlias
@@ -19,6 +19,7 @@ from offload_fuzz.errors import InternalError
 from offload_fuzz.schedule import HOST, Schedule
 
 Numbers: TypeAlias = tuple[int, ...]  # of buffers
+Extent: TypeAlias = tuple[int, int, int]  # storage, start, stop
 Queue: TypeAlias = tuple[int, int]  # place, stream
 ON_HOST = (HOST, 0)
 FOREVER = 1  # the thread of whoever was handed bytes for good (source_free "never"): nobody can wait for it
@@ -52,7 +53,7 @@ class Shape(NamedTuple):
     """All that a proof looks at. commands: (kind, queue, fields by `COMMANDS`); extents: of buffers."""
 
     commands: tuple[tuple[Any, ...], ...]
-    extents: tuple[tuple[int, int, int], ...]  # storage, start, stop
+    extents: tuple[Extent, ...]
     inputs: Numbers
     results: Numbers
 
@@ -61,51 +62,43 @@ class _Found(Exception):
     """The first violation: (rule, index of the earlier command or -1, storage, what is done)."""
 
 
-class _Span:
-    """Bytes that belong to the same buffers: their last write, and each thread's last read after it."""
+def _cut(extents: Sequence[Extent]) -> tuple[list[Extent], list[Numbers]]:
+    """Spans, bytes that belong to the same buffers, and the numbers of each buffer's.
 
-    __slots__ = ("index", "readers", "start", "state", "stop", "storage", "thread")
-
-    def __init__(self, storage: int, start: int, stop: int) -> None:
-        self.storage, self.start, self.stop = storage, start, stop
-        self.thread, self.index, self.state = HOST, -1, UNWRITTEN
-        self.readers: dict[int, int] = {}
-
-    def __str__(self) -> str:
-        return f"bytes [{self.start}, {self.stop})"
-
-
-def _spans(extents: Iterable[tuple[int, int, int]]) -> list[list[_Span]]:
-    """The spans of each buffer: its storage is cut wherever a buffer starts or stops.
-
-    Buffers of one extent share a list, and most storages have one extent only, which need not be cut.
+    A storage is cut wherever a buffer starts or stops. Most have buffers of one extent only, which need not be cut.
     """
+    whole: dict[int, Extent] = {}
     ends: dict[int, set[int]] = {}
-    whole: dict[tuple[int, int, int], list[_Span]] = {extent: [] for extent in extents}
-    for storage, start, stop in whole:
-        if storage in ends:
-            ends[storage].update((start, stop))
-        else:
-            ends[storage] = {start, stop}
-    cut: dict[int, list[_Span]] = {}
-    for extent in whole:
+    for extent in extents:
         storage, start, stop = extent
-        if storage not in cut:
-            cut[storage] = [_Span(storage, *span) for span in pairwise(sorted(ends[storage]))]
-        spans = cut[storage]
-        whole[extent] = spans if len(spans) == 1 and start < stop else [s for s in spans if start <= s.start < stop]
-    return [whole[extent] for extent in extents]
+        if whole.setdefault(storage, extent) != extent:
+            ends.setdefault(storage, set(whole[storage][1:])).update((start, stop))
+    spans = [extent for storage, extent in whole.items() if storage not in ends]
+    numbers: dict[Extent, Numbers] = {extent: (n,) if extent[1] < extent[2] else () for n, extent in enumerate(spans)}
+    at: dict[int, list[int]] = {}
+    for storage, found in ends.items():
+        pieces = list(pairwise(sorted(found)))
+        at[storage] = list(range(len(spans), len(spans) + len(pieces)))
+        spans.extend((storage, *piece) for piece in pieces)
+    for extent in extents if ends else ():
+        storage, start, stop = extent
+        if extent not in numbers:
+            numbers[extent] = tuple(n for n in at[storage] if start <= spans[n][1] < stop)
+    return spans, [numbers[extent] for extent in extents]
 
 
 class _Proof:
     """The clocks and the history of every byte, and who acts now: `thread`, by `clock`, in command `index`.
 
-    `news` counts the times that the host learnt of a queue; a queue that has heard all of it has only to learn how far
-    the host itself is.
+    writer, written, state, readers: by span, who wrote it last, in which command, what it became, and each thread's
+    last read after that. news: how often the host learnt of a queue; one that has heard all of it has only to learn how
+    far the host itself is.
     """
 
-    __slots__ = ("aliases", "clock", "events", "extents", "heard", "host", "index", "known", "news", "queues", "spans",
-                 "thread")  # fmt: skip  # one row
+    __slots__ = (
+        "aliases", "clock", "events", "extents", "heard", "host", "index", "known", "news", "queues", "readers",
+        "spans", "spans_of", "state", "thread", "writer", "written",
+    )  # fmt: skip  # one table
 
     def __init__(self, shape: Shape) -> None:
         queues = {ON_HOST, *[command[1] for command in shape.commands]}
@@ -114,7 +107,10 @@ class _Proof:
         self.news, self.heard = 0, host[:]
         self.events: dict[int, tuple[int, list[int]]] = {}
         self.extents = shape.extents
-        self.spans = _spans(shape.extents)
+        self.spans, self.spans_of = _cut(shape.extents)
+        count = len(self.spans)
+        self.writer, self.written, self.state = [HOST] * count, [-1] * count, [UNWRITTEN] * count
+        self.readers: list[dict[int, int]] = [{} for _ in range(count)]
         self.known: set[int] = set()  # buffers that were accessed
         self.aliases: dict[int, tuple[int, int]] = {}  # buffer: thread and command that made it
         self.index = -1
@@ -181,39 +177,42 @@ class _Proof:
     def synchronize(self, queue: Queue) -> None:
         self.join(self.host, self.queues[queue][1])
 
-    def use(self, number: int) -> list[_Span]:
+    def use(self, number: int) -> Numbers:
         """The spans of a buffer, which must be there if it is an alias."""
         if number in self.aliases:
             thread, index = self.aliases[number]
             if self.clock[thread] <= index:
                 raise _Found("race", index, self.extents[number][0], f"buffer {number} is used")
         self.known.add(number)
-        return self.spans[number]
+        return self.spans_of[number]
+
+    def found(self, rule: str, first: int, span: int, what: str) -> _Found:
+        storage, start, stop = self.spans[span]
+        return _Found(rule, first, storage, f"bytes [{start}, {stop}) are {what}")
 
     def read(self, number: int, thread: int) -> None:
         """Every byte must be written before, and valid."""
         for span in self.use(number):
-            if self.clock[span.thread] <= span.index:
-                raise _Found("race", span.index, span.storage, f"{span} are read")
-            if span.state != VALID:
-                raise _Found(span.state, span.index, span.storage, f"{span} are read")
-            span.readers[thread] = self.index
+            if self.clock[self.writer[span]] <= self.written[span]:
+                raise self.found("race", self.written[span], span, "read")
+            if self.state[span] != VALID:
+                raise self.found(self.state[span], self.written[span], span, "read")
+            self.readers[span][thread] = self.index
 
     def write(self, number: int, state: str) -> None:
         """Every earlier access must be over, and what was released may only be taken by a new buffer."""
         new, clock = state == VALID and number not in self.known, self.clock
         for span in self.use(number):
-            if clock[span.thread] <= span.index:
-                raise _Found("race", span.index, span.storage, f"{span} are written")
-            if span.readers:
-                for reader, index in span.readers.items():
+            if clock[self.writer[span]] <= self.written[span]:
+                raise self.found("race", self.written[span], span, "written")
+            if self.readers[span]:
+                for reader, index in self.readers[span].items():
                     if clock[reader] <= index:
-                        rule = "kept" if reader == FOREVER else "race"
-                        raise _Found(rule, index, span.storage, f"{span} are written")
-                span.readers = {}
-            if span.state == RELEASED and not new:
-                raise _Found("released", span.index, span.storage, f"{span} are written")
-            span.thread, span.index, span.state = self.thread, self.index, state
+                        raise self.found("kept" if reader == FOREVER else "race", index, span, "written")
+                self.readers[span] = {}
+            if self.state[span] == RELEASED and not new:
+                raise self.found("released", self.written[span], span, "written")
+            self.writer[span], self.written[span], self.state[span] = self.thread, self.index, state
 
 
 #: kind: (what it does on its queue, all else that a proof may know of it, the queue first); a kind without a stream is
