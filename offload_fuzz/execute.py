@@ -16,6 +16,8 @@ from offload_fuzz.types import Array
 
 CANARY = 0xC5
 OVERWRITTEN = 0x5C
+#: Bytes that host memory is taken in.
+BLOCK = 8192
 
 
 @frozen(eq=False, slots=True)
@@ -54,25 +56,42 @@ class Run:
 
 
 # ----------------------------------------------------------------------------------------------- host arrays
-def aligned(nbytes: int, offset: int) -> Array:
-    """`nbytes` bytes, filled with the canary, that start `offset` bytes past a multiple of 64."""
-    raw = np.full(nbytes + 128, CANARY, np.uint8)
-    start = (-raw.ctypes.data) % 64 + offset
-    return raw[start : start + nbytes]
+class HostMemory:
+    """Host arrays cut from blocks filled with the canary, since asking an array for its address costs a microsecond.
+
+    Nothing is given out twice; a block lives as long as the arrays in it.
+    """
+
+    __slots__ = ("at", "block", "left")
+
+    def __init__(self) -> None:
+        self.left = 0
+
+    def take(self, nbytes: int, offset: int) -> Array:
+        """`nbytes` bytes that start `offset` (< 64) bytes past a multiple of 64, 64 canaries and more around them."""
+        need = (nbytes + 3 * 64) & -64
+        if need > self.left:
+            self.left = max(BLOCK, need)
+            self.block = np.empty(self.left + 2 * 64, np.uint8)
+            self.block.fill(CANARY)
+            self.at = (-self.block.ctypes.data) % 64 + 64
+        start = self.at + offset
+        self.at += need
+        self.left -= need
+        return self.block[start : start + nbytes]
 
 
-def arrange(array: Array, layout: str, alignment: int, readonly: bool) -> tuple[Array, Array]:
+def arrange(array: Array, layout: str, alignment: int, readonly: bool, memory: HostMemory) -> tuple[Array, Array]:
     """A copy of `array` in a new host array of the given form, and the bytes in which it lies.
 
     strided: every second element of each row, one element in; negative: last axis reversed in memory; broadcast:
     stride 0 along each axis on which the elements are all equal. alignment 1: off 64 bytes by one element.
     """
     item = array.itemsize
-    offset = item if alignment == 1 else 0
     shape = array.shape
     small = array
     space = shape
-    if layout == "strided" and array.ndim:
+    if layout == "strided" and shape:
         space = (*shape[:-1], 2 * shape[-1] + 1)
     elif layout == "fortran":
         space = shape[::-1]
@@ -80,13 +99,13 @@ def arrange(array: Array, layout: str, alignment: int, readonly: bool) -> tuple[
         for axis in constant_axes(array):
             small = small[(slice(None),) * axis + (slice(0, 1),)]
         space = small.shape
-    backing = aligned(item * math.prod(space), offset)
-    out = backing.view(array.dtype).reshape(space)
-    if layout == "strided" and array.ndim:
+    backing = memory.take(item * math.prod(space), item if alignment == 1 else 0)
+    out: Array = np.ndarray(space, array.dtype, backing)
+    if layout == "strided" and shape:
         out = out[..., 1::2]
     elif layout == "fortran":
         out = out.T
-    elif layout == "negative" and array.ndim:
+    elif layout == "negative" and shape:
         out = out[..., ::-1]
     out[...] = small
     if layout == "broadcast":
@@ -110,104 +129,118 @@ def constant_axes(array: Array) -> list[int]:
 
 
 def float_environment() -> str | None:
-    """What is wrong with the host's floating-point mode: flush to zero, or rounding other than to nearest."""
-    if not bool((_TINY * _ONE == _TINY).all()):
+    """What is wrong with the host's floating-point mode: flush to zero, or rounding other than to nearest.
+
+    Python's floats are computed in the mode that NumPy's are, at a tenth of the cost. A flushed result, and a subnormal
+    operand that is taken for zero, are not greater than zero.
+    """
+    tiny, one, half_ulp = _NUMBERS
+    if not tiny * one > 0.0:
         return "subnormals are flushed to zero"
-    if not bool((_ONE + _HALF_ULP == _ONE).all()) or not bool((-_ONE - _HALF_ULP == -_ONE).all()):
+    if one + half_ulp != one or -one - half_ulp != -one:
         return "rounding is not to nearest"
     return None
 
 
-_TINY, _ONE, _HALF_ULP = (np.array([x]) for x in (2.0**-1060, 1.0, 2.0**-54))
+_NUMBERS = (2.0**-1060, 1.0, 2.0**-54)
 
 
 # ------------------------------------------------------------------------------------------------------- execution
+class _Port:
+    """A place as the commands of one run use it: the calls that they make and the arguments that it takes."""
+
+    __slots__ = ("device", "download", "launch", "modes", "place", "streams", "upload")
+
+    def __init__(self, place: Place) -> None:
+        self.device: Any = place.device
+        self.upload, self.download, self.launch = place.device.upload, place.device.download, place.device.launch
+        self.streams = place.features.streams > 0
+        self.modes = len(place.features.transfers) > 1
+        self.place = place.features.place
+
+    def arguments(self, stream: int, blocking: bool) -> dict[str, Any]:
+        """What a transfer is given beside the data."""
+        found: dict[str, Any] = {"stream": stream} if self.streams else {}
+        if self.modes:
+            found["blocking"] = blocking
+        return found
+
+
 class _Execution:
     """The state of one pass over a schedule."""
 
-    __slots__ = ("arranged", "buffers", "events", "misplaced", "places", "registers", "written")
+    __slots__ = ("arranged", "buffers", "events", "memory", "misplaced", "ports", "registers", "written")
 
-    def __init__(self, schedule: s.Schedule, places: Sequence[Place]) -> None:
+    def __init__(self, schedule: s.Schedule, ports: Sequence[_Port]) -> None:
         self.registers: list[Any] = [None] * len(schedule.buffers)
         self.buffers = schedule.buffers
-        self.places = places
+        self.ports = ports
+        self.memory = HostMemory()
         self.events: dict[int, Any] = {}
         self.misplaced: list[Misplaced] = []
         self.arranged: dict[int, tuple[Array, bytes]] = {}
         self.written: set[int] = set()
 
-    def check_place(self, place: int, value: int, buffer: Any) -> None:
-        p = self.places[place]
-        expected = p.features.place
-        if expected is not None:
-            found = p.device.place_of(buffer)
-            if found != expected:
-                self.misplaced.append(Misplaced(value, expected, found))
+    def check_place(self, port: _Port, value: int, buffer: Any) -> None:
+        if port.place is not None:
+            found = port.device.place_of(buffer)
+            if found != port.place:
+                self.misplaced.append(Misplaced(value, port.place, found))
 
 
 def _arrange(x: _Execution, c: s.Arrange) -> None:
-    x.registers[c.target], backing = arrange(x.registers[c.source], c.layout, c.alignment, c.readonly)
+    x.registers[c.target], backing = arrange(x.registers[c.source], c.layout, c.alignment, c.readonly, x.memory)
     x.arranged[c.target] = (backing, backing.tobytes())
 
 
-def _stream_arguments(p: Place, stream: int, blocking: bool) -> dict[str, Any]:
-    f = p.features
-    arguments: dict[str, Any] = {"stream": stream} if f.streams else {}
-    if len(f.transfers) > 1:
-        arguments["blocking"] = blocking
-    return arguments
-
-
 def _upload(x: _Execution, c: s.Upload) -> None:
-    p = x.places[c.place]
-    buffer = p.device.upload(x.registers[c.source], **_stream_arguments(p, c.stream, c.blocking))
-    x.registers[c.target] = buffer
-    x.check_place(c.place, -1, buffer)
+    port = x.ports[c.place]
+    x.registers[c.target] = buffer = port.upload(x.registers[c.source], **port.arguments(c.stream, c.blocking))
+    x.check_place(port, -1, buffer)
 
 
 def _download(x: _Execution, c: s.Download) -> None:
-    p = x.places[c.place]
-    array = p.device.download(x.registers[c.source], **_stream_arguments(p, c.stream, c.blocking))
+    port = x.ports[c.place]
+    array = port.download(x.registers[c.source], **port.arguments(c.stream, c.blocking))
     x.registers[c.target] = np.asarray(array) if isinstance(array, np.generic) else array  # NumPy's own 0-d results
 
 
 def _copy(x: _Execution, c: s.Copy) -> None:
-    p, source = x.places[c.place], x.places[c.source_place].device
-    buffer = p.device.copy(x.registers[c.source], source, **_stream_arguments(p, c.stream, c.blocking))
+    port, source = x.ports[c.place], x.ports[c.source_place].device
+    buffer = port.device.copy(x.registers[c.source], source, **port.arguments(c.stream, c.blocking))
     x.registers[c.target] = buffer
-    x.check_place(c.place, -1, buffer)
+    x.check_place(port, -1, buffer)
 
 
 def _launch(x: _Execution, c: s.Launch) -> None:
-    p, registers = x.places[c.place], x.registers
+    port, registers = x.ports[c.place], x.registers
     operands = [registers[b] for b in c.operands]
-    arguments: dict[str, Any] = {"stream": c.stream} if p.features.streams else {}
+    arguments: dict[str, Any] = {"stream": c.stream} if port.streams else {}
     if c.in_place is not None:
         arguments["out"] = operands[c.in_place]
         x.written.add(x.buffers[c.target].storage)
-    buffer = p.device.launch(c.op, operands, dict(c.attributes), **arguments)
-    registers[c.target] = buffer
-    x.check_place(c.place, c.value, buffer)
+    registers[c.target] = buffer = port.launch(c.op, operands, dict(c.attributes), **arguments)
+    x.check_place(port, c.value, buffer)
 
 
 def _record(x: _Execution, c: s.Record) -> None:
-    x.events[c.event] = x.places[c.place].device.record(c.stream)
+    x.events[c.event] = x.ports[c.place].device.record(c.stream)
 
 
 def _wait(x: _Execution, c: s.Wait) -> None:
-    x.places[c.place].device.wait(c.stream, x.events[c.event])
+    x.ports[c.place].device.wait(c.stream, x.events[c.event])
 
 
 def _synchronize(x: _Execution, c: s.Synchronize) -> None:
-    x.places[c.place].device.synchronize(stream=c.stream)
+    x.ports[c.place].device.synchronize(stream=c.stream)
 
 
 def _synchronize_event(x: _Execution, c: s.SynchronizeEvent) -> None:
-    x.places[c.place].device.synchronize(event=x.events[c.event])
+    x.ports[c.place].device.synchronize(event=x.events[c.event])
 
 
 def _release(x: _Execution, c: s.Release) -> None:
-    x.places[c.place].device.release(x.registers[c.buffer], stream=c.stream)
+    x.ports[c.place].device.release(x.registers[c.buffer], stream=c.stream)
 
 
 def _overwrite(x: _Execution, c: s.Overwrite) -> None:
@@ -249,8 +282,9 @@ def execute(
         reset = getattr(place.device, "reset", None)
         if reset is not None:
             reset(seed)
+    ports = [_Port(place) for place in places]
     for _ in range(repeat):
-        x = _Execution(schedule, places)
+        x = _Execution(schedule, ports)
         for b, array in zip(schedule.inputs, program.inputs, strict=True):
             x.registers[b] = array
         command: s.Command | None = None

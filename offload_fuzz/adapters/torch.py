@@ -10,6 +10,7 @@ over the cores, and sums are the same from run to run only while they are not sp
 from __future__ import annotations
 
 import importlib
+import warnings
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -26,6 +27,7 @@ from offload_fuzz.types import DTYPES, Array
 
 BFLOAT16 = DTYPES["bfloat16"].np
 INSTALL = "see pytorch.org/get-started for PyTorch's own ways to install it"
+READ_ONLY = np.broadcast_to(np.zeros(1), (1,))
 STREAMS = 4  # as many as the `stream` freedom has choices
 
 SQUARE, ROW = (2, 2), (17,)
@@ -101,6 +103,9 @@ class TorchDevice:
         self.torch = import_torch()
         self.torch.set_num_threads(1)
         self._from_numpy: Callable[[Array], Tensor] = self.torch.from_numpy
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            self._from_numpy(READ_ONLY)  # never written: what is uploaded is only copied from
         self.device = self._find(device)
         self.place = f"torch:{self.device}"
         self._on_cpu = self.device.type == "cpu"
@@ -194,7 +199,8 @@ class TorchDevice:
 
     def place_of(self, buffer: Tensor) -> str:
         """`torch:` and the device that holds the tensor."""
-        return f"torch:{buffer.device}"
+        device = buffer.device
+        return self.place if device == self.device else f"torch:{device}"
 
     def implement(self, name: str, function: Callable[..., Tensor]) -> None:
         """Give custom op `name` its PyTorch function on this device; the features then list it."""
@@ -208,28 +214,37 @@ class TorchDevice:
 
     # ------------------------------------------------------------------------------------------------ transfers
     def _alias(self, array: Array) -> Tensor:
-        """A CPU tensor over the array's own memory, to copy from; over a copy where a stride is negative."""
-        bits = array.view(np.int16) if array.dtype.kind == "V" else array
-        if not bits.flags.writeable:
-            bits = np.asarray(_Writable(bits))
+        """A CPU tensor over the array's own memory, to copy from; over a copy where a stride is negative.
+
+        PyTorch warns of a read-only array once per process, and has done so when the device was made.
+        """
+        narrow = array.dtype.kind == "V"
+        bits = array.view(np.int16) if narrow else array
         if min(bits.strides, default=0) < 0:
             bits = bits.copy()
+        elif not bits.flags.writeable and self.torch.is_warn_always_enabled():
+            bits = np.asarray(_Writable(bits))
         tensor = self._from_numpy(bits)
-        return tensor.view(self.torch.bfloat16) if array.dtype.kind == "V" else tensor
+        return tensor.view(self.torch.bfloat16) if narrow else tensor
 
     def _copy(self, source: Tensor) -> Tensor:
-        """A copy on the device in the layout of `source`, as far off 64 bytes as it is."""
+        """A copy on the device in the layout of `source`, as far off 64 bytes as it is.
+
+        NumPy's own arrays are off by a multiple of 16 by chance; where they are contiguous they count as aligned.
+        """
         offset = source.data_ptr() % 64
-        if source.is_contiguous() and (offset == 0 or source.numel() == 0):
-            return source.to(self.device, copy=True)
-        strides = source.stride()
-        small = source[tuple(slice(0, 1) if s == 0 else slice(None) for s in strides)]
+        size = source.element_size()
+        if source.is_contiguous() and (offset % (16 if size < 16 else 64) == 0 or source.numel() == 0):
+            return source.clone() if self._on_cpu else source.to(self.device, copy=True)
+        shape, strides = source.shape, source.stride()
+        small = source[tuple(slice(0, 1) if s == 0 else slice(None) for s in strides)] if 0 in strides else source
         span = 1 + sum((n - 1) * s for n, s in zip(small.shape, strides, strict=True))
         if _overlaps(small.shape, strides):
             return source.to(self.device, copy=True)
-        start = offset // source.element_size()
+        start = offset // size
         storage = self.torch.empty(start + span, dtype=source.dtype, device=self.device)
-        return storage.as_strided(small.shape, strides, start).copy_(small).expand(source.shape)
+        copy = storage.as_strided(small.shape, strides, start).copy_(small)
+        return copy if small is source else copy.expand(shape)
 
     # -------------------------------------------------------------------------------------------------- start-up
     def _find(self, device: str) -> Any:
