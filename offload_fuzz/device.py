@@ -16,6 +16,9 @@ Everything else is optional and declared in `features`; only then are further ar
     peers: name      copy(buffer, source, stream=..., blocking=...) -> buffer, from a device of the same `peers`;
                      events may be waited for across these devices
     release          release(buffer, stream=...) gives the memory back in stream order
+    compile          launch_compiled(nodes, operands, results, stream=...) -> list of buffers: runs several ops as one.
+                     nodes: list of (op, numbers, attributes), where number i < len(operands) is operands[i] and node j
+                     makes number len(operands) + j; results: the numbers to give back, in fresh memory
 
 `reset(seed)` (before each run) and `place_of(buffer) -> str` (the device that holds it) are called if there.
 """
@@ -67,6 +70,7 @@ class Features:
     in_place: frozenset[str] = frozenset()
     peers: str | None = None
     release: bool = False
+    compile: bool = False
     source_free: Mapping[str, str] = field(factory=dict)
     aliasing: Mapping[str, str] = field(factory=dict)
     deterministic: bool = False
@@ -147,6 +151,7 @@ OPTIONAL_METHODS = {
     "streams": ("record", "wait", "synchronize"),
     "peers": ("copy",),
     "release": ("release",),
+    "compile": ("launch_compiled",),
 }
 
 

@@ -44,6 +44,7 @@ class Run:
     """What one plan gave.
 
     results: the outputs as host arrays, one list per repetition (the last may be missing after a failure).
+    regions: the values that were compiled together, which widens what they may be.
     probes: value -> result read back, where asked for. touched: names of host arrays written that must not be.
     """
 
@@ -53,6 +54,7 @@ class Run:
     misplaced: list[Misplaced] = field(factory=list)
     touched: list[str] = field(factory=list)
     environment: str | None = None
+    regions: tuple[tuple[int, ...], ...] = ()
 
 
 # ----------------------------------------------------------------------------------------------- host arrays
@@ -223,6 +225,16 @@ def _launch(x: _Execution, c: s.Launch) -> None:
     x.check_place(port, c.value, buffer)
 
 
+def _launch_compiled(x: _Execution, c: s.LaunchCompiled) -> None:
+    port, registers = x.ports[c.place], x.registers
+    arguments: dict[str, Any] = {"stream": c.stream} if port.streams else {}
+    nodes = [(op, list(numbers), dict(attributes)) for op, numbers, attributes in c.nodes]
+    found = port.device.launch_compiled(nodes, [registers[b] for b in c.operands], list(c.results), **arguments)
+    for result, target, buffer in zip(c.results, c.targets, found, strict=True):
+        registers[target] = buffer
+        x.check_place(port, c.values[result - len(c.operands)], buffer)
+
+
 def _record(x: _Execution, c: s.Record) -> None:
     x.events[c.event] = x.ports[c.place].device.record(c.stream)
 
@@ -254,6 +266,7 @@ HANDLERS: dict[type, Callable[[_Execution, Any], None]] = {
     s.Download: _download,
     s.Copy: _copy,
     s.Launch: _launch,
+    s.LaunchCompiled: _launch_compiled,
     s.Record: _record,
     s.Wait: _wait,
     s.Synchronize: _synchronize,
@@ -296,15 +309,17 @@ def execute(
             run.results.append([x.registers[b] for b in schedule.results])
             run.probes.update((v, x.registers[b]) for v, b in schedule.probes)
         except Exception as error:  # noqa: BLE001  # whatever a device raises is a result, to be judged
-            value = command.value if isinstance(command, s.Launch) else None
+            value = command.value if isinstance(command, s.Launch | s.LaunchCompiled) else None
             text = f"{type(error).__name__}: {error}".strip().split("\n")[0][:500]
             failure = Failure(value, getattr(command, "place", 0), type(command).__name__.lower(), text)
             run.misplaced.extend(x.misplaced)
-            return Run(run.results, run.probes, failure, run.misplaced, _touched(x, program), environment)
+            return Run(
+                run.results, run.probes, failure, run.misplaced, _touched(x, program), environment, schedule.regions
+            )
         run.misplaced.extend(x.misplaced)
         run.touched.extend(_touched(x, program))
         environment = environment or float_environment()
-    return Run(run.results, run.probes, None, run.misplaced, run.touched, environment)
+    return Run(run.results, run.probes, None, run.misplaced, run.touched, environment, schedule.regions)
 
 
 def _touched(x: _Execution, program: Program) -> list[str]:

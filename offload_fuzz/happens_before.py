@@ -157,8 +157,26 @@ class _Proof:
             self.write(target, state)
         if free == "never":
             self.read(read[0], FOREVER)
-        if block and self.thread != HOST:
-            self.host[:] = self.clock  # which joined the host's when the command was issued
+        if block:
+            self.block()
+
+    def compiled(self, queue: Queue, read: Numbers, targets: Numbers, block: bool) -> None:
+        """Read all operands, then write every result, each into bytes of its own."""
+        self.act(queue)
+        for number in read:
+            self.read(number, self.thread)
+        for number in targets:
+            again = any(self.written[span] == self.index for span in self.spans_of[number])
+            if number in self.aliases or again:
+                raise _Found("redefined", -1, self.extents[number][0], f"buffer {number} is made again")
+            self.write(number, VALID)
+        if block:
+            self.block()
+
+    def block(self) -> None:
+        """The host waits for the command, whose clock joined the host's when it was issued."""
+        if self.thread != HOST:
+            self.host[:] = self.clock
             self.news += 1
             self.heard[self.thread] = self.news
 
@@ -229,6 +247,7 @@ COMMANDS: dict[str, tuple[Callable[..., None], Callable[[Any], tuple[Any, ...]]]
         _Proof.access,
         lambda c: ((c.place, c.stream), c.operands, c.target, VALID, c.blocking, "last use" if c.view else ""),
     ),
+    "LaunchCompiled": (_Proof.compiled, lambda c: ((c.place, c.stream), c.operands, c.targets, c.blocking)),
     "Release": (_Proof.access, lambda c: ((c.place, c.stream), (), c.buffer, RELEASED)),
     "Overwrite": (_Proof.access, lambda c: (ON_HOST, (), c.buffer, OVERWRITTEN)),
     "Record": (_Proof.record, lambda c: ((c.place, c.stream), c.event)),

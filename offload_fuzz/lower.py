@@ -7,6 +7,7 @@ meaning where it is made (a layout for an operand that never passes the host), i
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import chain
 from typing import Any, TypeAlias
@@ -73,6 +74,39 @@ def issue_order(program: Program, choice: int, seed: int) -> list[int]:
         for needs in waiting.values():
             needs.discard(v)
     return order
+
+
+#: Nodes in a compiled region at most.
+LONGEST_REGION = 8
+
+
+def regions(program: Program, plan: Plan, places: Sequence[Place]) -> list[tuple[int, ...]]:
+    """The nodes in issue order, those that the plan compiles together as one entry.
+
+    A node joins the one issued before it if both are on one queue of a device that compiles. Where every result is read
+    back nothing is compiled together, as each node is then judged from what it was given.
+    """
+    order = issue_order(program, plan.get("order"), plan.seed)
+    choices = plan.choices
+    found: list[tuple[int, ...]] = []
+    last = (HOST, 0)
+    for v in order:
+        place = choices.get(("device", (v,)), HOST)
+        queue = (place, choices.get(("stream", (v,)), 0)) if place else (HOST, 0)
+        joins = (
+            ("compile", (v,)) in choices
+            and place != HOST
+            and queue == last
+            and places[place].features.compile
+            and len(found[-1]) < LONGEST_REGION
+            and ("readback", ()) not in choices
+        )
+        if joins:
+            found[-1] = (*found[-1], v)
+        else:
+            found.append((v,))
+        last = queue
+    return found
 
 
 class _Role:
@@ -173,7 +207,9 @@ class _Lowering:
             self.holders[value].append(number)
         return number
 
-    def issue(self, queue: Queue, command: s.Command, reads: Sequence[int], write: int | None, blocking: bool) -> None:
+    def issue(
+        self, queue: Queue, command: s.Command, reads: Sequence[int], writes: Sequence[int], blocking: bool
+    ) -> None:
         """Append a command, ordering it after what it touches, unless that was done when its call returned."""
         for b in reads:
             if self.ready[b] is not DONE:
@@ -184,9 +220,9 @@ class _Lowering:
         at = self.issued[queue] = self.issued.get(queue, 0) + 1
         for b in reads:
             self.used.setdefault(b, {})[queue] = at
-        if write is not None:
-            self.ready[write] = (queue, at)
-            self.used.setdefault(write, {})[queue] = at
+        for b in writes:
+            self.ready[b] = (queue, at)
+            self.used.setdefault(b, {})[queue] = at
         if blocking:
             self.host_saw[queue] = at
         elif self.full:
@@ -234,14 +270,26 @@ class _Lowering:
             self.home[v] = b
             inputs.append(b)
         first = len(program.inputs)
-        for v in issue_order(program, self.plan.get("order"), self.plan.seed):
-            self.node(v, v - first)
+        compiled = []
+        for group in regions(program, self.plan, self.tables.places):
+            if len(group) == 1:
+                self.node(group[0], group[0] - first)
+            else:
+                compiled.append(group)
+                self.region(group, first)
         results = [self.result(k, v) for k, v in enumerate(program.outputs)]
         for b in results:
             self.order(HOST_QUEUE, self.ready[b])
         for position in list(self.issued.items()):
             self.order(HOST_QUEUE, position)
-        return s.Schedule(tuple(self.commands), tuple(self.buffers), tuple(inputs), tuple(results), tuple(self.probes))
+        return s.Schedule(
+            tuple(self.commands),
+            tuple(self.buffers),
+            tuple(inputs),
+            tuple(results),
+            tuple(self.probes),
+            tuple(compiled),
+        )
 
     def node(self, v: int, at: int) -> None:
         """Issue node number `at`, which makes value `v`."""
@@ -263,7 +311,7 @@ class _Lowering:
         launch = s.Launch(
             place, queue[1], v, node.op, tuple(operands), node.attributes, target, in_place, blocking, view
         )
-        self.issue(queue, launch, operands, target, blocking)
+        self.issue(queue, launch, operands, [target], blocking)
         self.owner.setdefault(storage, (target, queue))
         self.home[v] = target
         if self.probe:
@@ -273,6 +321,49 @@ class _Lowering:
         if not self.tables.uses[v]:
             self.remaining[v] = 1
             self.use_up(v)
+
+    def region(self, group: tuple[int, ...], first: int) -> None:
+        """Issue the nodes that make the values of `group` as one command."""
+        nodes = [self.program.nodes[v - first] for v in group]
+        choices = self.sites[group[0],]
+        place = choices["device"]
+        role = self.roles[place]
+        queue = role.queues[min(choices.get("stream", 0), len(role.queues) - 1)]
+        operands: dict[int, int] = {}  # buffer -> its number
+        numbers = [
+            [-1 if o in group else operands.setdefault(self.hand_over(v, k, o, queue), len(operands))
+             for k, o in enumerate(node.operands)]
+            for v, node in zip(group, nodes, strict=True)
+        ]  # fmt: skip  # what each node is given
+        made = {v: len(operands) + j for j, v in enumerate(group)}
+        inside = Counter(o for node in nodes for o in node.operands if o in made)
+        kept = [v for v in group if self.tables.uses[v] > inside[v]] or [group[-1]]
+        targets = [self.buffer(place, v) for v in kept]
+        if any(self.roles[place].alias_of(node.op) != "fresh" for node in nodes):
+            # a region that only moves data may give an operand back: nothing of it may be written any more
+            storages = [self.buffers[b].storage for b in (*operands, *targets)]
+            self.protected.update(storages)
+            self.kept.update(storages)
+        steps = tuple(
+            (node.op, tuple(made.get(o, n) for n, o in zip(given, node.operands, strict=True)),
+             node.attributes)
+            for node, given in zip(nodes, numbers, strict=True)
+        )  # fmt: skip  # one tuple a node
+        blocking = role.streams == 0
+        command = s.LaunchCompiled(
+            place, queue[1], group, steps, tuple(operands), tuple(made[v] for v in kept), tuple(targets), blocking
+        )
+        self.issue(queue, command, list(operands), targets, blocking)
+        for v, target in zip(kept, targets, strict=True):
+            self.owner.setdefault(self.buffers[target].storage, (target, queue))
+            self.home[v] = target
+        for node in nodes:
+            for o in node.operands:
+                self.use_up(o)
+        for v in group:
+            if not self.tables.uses[v]:
+                self.remaining[v] = 1
+                self.use_up(v)
 
     def target(self, v: int, node: Node, place: int, operands: Sequence[int], in_place: int | None) -> int:
         """The buffer that node `v` writes: fresh, in an operand's storage, or a possible alias of operands."""
@@ -340,7 +431,7 @@ class _Lowering:
             self.protected.add(self.buffers[target].storage)
         command = s.Arrange(source, target, layout, 1 if "alignment" in choices else 64, readonly)
         self.arranged[target] = command
-        self.issue(HOST_QUEUE, command, [source], target, True)
+        self.issue(HOST_QUEUE, command, [source], [target], True)
         return target
 
     def upload(self, o: int, source: int, queue: Queue, transfer: str, overwrite: bool) -> int:
@@ -353,7 +444,7 @@ class _Lowering:
         if shares:
             self.protected.add(storage)
             self.kept.add(storage)
-        self.issue(queue, s.Upload(*queue, source, target, blocking, free), [source], target, blocking)
+        self.issue(queue, s.Upload(*queue, source, target, blocking, free), [source], [target], blocking)
         form = self.arranged.get(source)
         if form is not None and form.layout == "broadcast":
             self.protected.add(storage)
@@ -377,7 +468,7 @@ class _Lowering:
         queue = self.queue_of(source)
         blocking = transfer == "blocking" or not self.roles[queue[0]].asynchronous
         target = self.buffer(HOST, o)
-        self.issue(queue, s.Download(*queue, source, target, blocking), [source], target, blocking)
+        self.issue(queue, s.Download(*queue, source, target, blocking), [source], [target], blocking)
         if transfer == "blocking":
             self.copies[o, HOST] = target
         return target
@@ -391,7 +482,7 @@ class _Lowering:
         blocking = transfer == "blocking" or not self.roles[queue[0]].asynchronous
         target = self.buffer(queue[0], o)
         copy = s.Copy(*queue, self.buffers[source].place, source, target, blocking)
-        self.issue(queue, copy, [source], target, blocking)
+        self.issue(queue, copy, [source], [target], blocking)
         self.owner.setdefault(self.buffers[target].storage, (target, queue))
         return target
 
@@ -405,10 +496,10 @@ class _Lowering:
         """Keep the result of `v` for the local judge, by a copy on the host or a blocking download."""
         target = self.buffer(HOST, v)
         if self.buffers[source].place == HOST:
-            self.issue(HOST_QUEUE, s.Arrange(source, target, "contiguous", 64, False), [source], target, True)
+            self.issue(HOST_QUEUE, s.Arrange(source, target, "contiguous", 64, False), [source], [target], True)
         else:
             queue = self.queue_of(source)
-            self.issue(queue, s.Download(*queue, source, target, True), [source], target, True)
+            self.issue(queue, s.Download(*queue, source, target, True), [source], [target], True)
         self.probes.append((v, target))
 
     # ------------------------------------------------------------------------------------------------------ release
@@ -429,5 +520,5 @@ class _Lowering:
     def release(self, storage: int, members: Sequence[int]) -> None:
         owner, queue = self.owner[storage]
         self.order_after_uses(queue, members)
-        self.issue(queue, s.Release(*queue, owner), [], None, False)
+        self.issue(queue, s.Release(*queue, owner), [], [], False)
         self.group[storage] = []

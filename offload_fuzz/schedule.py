@@ -102,6 +102,29 @@ class Launch:
 
 
 @define(unsafe_hash=True)
+class LaunchCompiled:
+    """Queue (place, stream): compute several nodes as one compiled region, from `operands` into `targets`.
+
+    nodes: (op, operand numbers, attributes) in order, where number i < len(operands) is that operand and node j makes
+    number len(operands) + j. results: the numbers that `targets` receive. values: the value of each node.
+    """
+
+    place: int
+    stream: int
+    values: tuple[int, ...]
+    nodes: tuple[tuple[str, tuple[int, ...], Mapping[str, Any]], ...]
+    operands: tuple[int, ...]
+    results: tuple[int, ...]
+    targets: tuple[int, ...]
+    blocking: bool
+
+    @property
+    def value(self) -> int:
+        """The last value that the region makes."""
+        return self.values[-1]
+
+
+@define(unsafe_hash=True)
 class Record:
     """Queue (place, stream): mark `event` when everything before it on the queue is done. Each event once."""
 
@@ -152,7 +175,18 @@ class Overwrite:
 
 
 Command: TypeAlias = (
-    Arrange | Upload | Download | Copy | Launch | Record | Wait | Synchronize | SynchronizeEvent | Release | Overwrite
+    Arrange
+    | Upload
+    | Download
+    | Copy
+    | Launch
+    | LaunchCompiled
+    | Record
+    | Wait
+    | Synchronize
+    | SynchronizeEvent
+    | Release
+    | Overwrite
 )
 
 
@@ -161,6 +195,7 @@ class Schedule:
     """commands: in host issue order. buffers: by number. inputs: the host buffers that hold the program's inputs.
 
     results: the host buffers of the outputs. probes: (value, host buffer) pairs read back for the local judge.
+    regions: the values that were compiled together, region by region.
     """
 
     commands: tuple[Command, ...]
@@ -168,3 +203,4 @@ class Schedule:
     inputs: tuple[int, ...]
     results: tuple[int, ...]
     probes: tuple[tuple[int, int], ...] = ()
+    regions: tuple[tuple[int, ...], ...] = ()

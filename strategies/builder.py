@@ -7,7 +7,7 @@ result undefined or unknown, a fresh input that suits is taken instead.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -15,14 +15,13 @@ from attrs import field, frozen
 
 from offload_fuzz.adapters.pool import open_places
 from offload_fuzz.case import Case
-from offload_fuzz.contract import Contract, union
-from offload_fuzz.device import Place
 from offload_fuzz.errors import InvalidProgram, UsageError
 from offload_fuzz.ops.base import OPS, Op, find_op
 from offload_fuzz.ops.domains import check_attributes
 from offload_fuzz.plan import Key, Plan
 from offload_fuzz.program import Node, Program, frozen_input, make_node, pretty_by_repr
 from offload_fuzz.reference import Known, evaluate, known, quiet
+from offload_fuzz.trial import contract_of_places
 from offload_fuzz.types import Array, ArrayType, has_nan, type_of
 
 from .arrays import DTYPE_SHARES, draw_dtype, draw_large_shape
@@ -39,12 +38,6 @@ HEADER_BYTES = 48
 MAX_RESULT = 16_384
 MAX_LARGE = 4_194_304
 ALL_DTYPES = tuple(DTYPE_SHARES)
-
-
-@cache
-def contract_for(places: tuple[Place, ...]) -> Contract:
-    """The weakest promises over these places: what a plan's result may be wherever its nodes run."""
-    return union(p.features.contract for p in places)
 
 
 @frozen(repr=False)
@@ -72,7 +65,7 @@ class CaseBuilder:
 
     def __init__(self, devices: Sequence[Any], dtypes: Sequence[str] = ALL_DTYPES) -> None:
         self.places = open_places(tuple(devices))
-        self.contract = contract_for(self.places)
+        self.contract = contract_of_places(self.places)
         self.dtypes = tuple(dtypes)
         self.values: list[Known] = []
         self.types: list[ArrayType] = []
