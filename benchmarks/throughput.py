@@ -18,6 +18,7 @@ import numpy as np
 from hypothesis import HealthCheck, Phase, Verbosity, given, seed, settings
 
 from offload_fuzz.adapters.pool import open_places
+from offload_fuzz.campaign.worker import YOUNG_OBJECTS
 from offload_fuzz.case import Case
 from offload_fuzz.device import Place
 from offload_fuzz.execute import execute
@@ -204,6 +205,7 @@ def main() -> None:
     for device in options.devices.split(","):
         draw(open_places((device,)), SIZES[0], 30)  # caches and first calls
         gc.freeze()  # as a worker does: what backends imported is not walked by every collection
+        gc.set_threshold(YOUNG_OBJECTS)
         for nodes in SIZES:
             row = measure(device, nodes, options.programs)
             print(f"{device:14} {nodes:5d} " + " ".join(f"{row[c]:10.1f}" for c in COLUMNS), flush=True)
