@@ -148,7 +148,7 @@ class _Proof:
             self.act(queue)
             for number in read:
                 self.read(number, self.thread)
-        alias = free in SHARED and any(self.extents[number][0] == self.extents[target][0] for number in read)
+        alias = free in SHARED and self.extents[target][0] in [self.extents[number][0] for number in read]
         if state == VALID and (target in self.aliases or (alias and target in self.known)):
             raise _Found("redefined", -1, self.extents[target][0], f"buffer {target} is made again")
         if alias:
