@@ -18,6 +18,7 @@ CANARY = 0xC5
 OVERWRITTEN = 0x5C
 #: Bytes that host memory is taken in.
 BLOCK = 8192
+NOTHING: dict[str, Any] = {}
 
 
 @frozen(eq=False, slots=True)
@@ -149,19 +150,25 @@ _NUMBERS = (2.0**-1060, 1.0, 2.0**-54)
 
 # ------------------------------------------------------------------------------------------------------- execution
 class _Port:
-    """A place as the commands of one run use it: the calls that they make and the arguments that it takes."""
+    """A place as the commands of one run use it: the calls that they make and the arguments that it takes.
 
-    __slots__ = ("device", "download", "launch", "modes", "place", "streams", "upload")
+    place: what `place_of` must answer, None where nobody asks.
+    """
+
+    __slots__ = ("device", "download", "launch", "modes", "place", "plain", "streams", "upload")
 
     def __init__(self, place: Place) -> None:
         self.device: Any = place.device
         self.upload, self.download, self.launch = place.device.upload, place.device.download, place.device.launch
         self.streams = place.features.streams > 0
         self.modes = len(place.features.transfers) > 1
+        self.plain = not self.streams and not self.modes
         self.place = place.features.place
 
     def arguments(self, stream: int, blocking: bool) -> dict[str, Any]:
         """What a transfer is given beside the data."""
+        if self.plain:
+            return NOTHING
         found: dict[str, Any] = {"stream": stream} if self.streams else {}
         if self.modes:
             found["blocking"] = blocking
@@ -184,10 +191,8 @@ class _Execution:
         self.written: set[int] = set()
 
     def check_place(self, port: _Port, value: int, buffer: Any) -> None:
-        if port.place is not None:
-            found = port.device.place_of(buffer)
-            if found != port.place:
-                self.misplaced.append(Misplaced(value, port.place, found))
+        if port.place is not None and (found := port.device.place_of(buffer)) != port.place:
+            self.misplaced.append(Misplaced(value, port.place, found))
 
 
 def _arrange(x: _Execution, c: s.Arrange) -> None:

@@ -50,9 +50,9 @@ class Violation:
 
 
 class Shape(NamedTuple):
-    """All that a proof looks at. commands: (kind, queue, fields by `COMMANDS`); extents: of buffers."""
+    """All that a proof looks at. commands: (kind, fields by `COMMANDS`, the queue first); extents: of buffers."""
 
-    commands: tuple[tuple[Any, ...], ...]
+    commands: tuple[tuple[str, tuple[Any, ...]], ...]
     extents: tuple[Extent, ...]
     inputs: Numbers
     results: Numbers
@@ -101,7 +101,7 @@ class _Proof:
     )  # fmt: skip  # one table
 
     def __init__(self, shape: Shape) -> None:
-        queues = {ON_HOST, *[command[1] for command in shape.commands]}
+        queues = {ON_HOST, *[fields[0] for _, fields in shape.commands]}
         self.host = host = [0] * (len(queues) + 2)
         self.queues = {q: (n, host[:]) if q[0] != HOST else (HOST, host) for n, q in enumerate(queues, FOREVER + 1)}
         self.news, self.heard = 0, host[:]
@@ -148,7 +148,7 @@ class _Proof:
             self.act(queue)
             for number in read:
                 self.read(number, self.thread)
-        alias = free in SHARED and any(self.extents[number][0] == self.extents[target][0] for number in read)
+        alias = free in SHARED and self.extents[target][0] in [self.extents[number][0] for number in read]
         if state == VALID and (target in self.aliases or (alias and target in self.known)):
             raise _Found("redefined", -1, self.extents[target][0], f"buffer {target} is made again")
         if alias:
@@ -195,14 +195,13 @@ class _Proof:
     def synchronize(self, queue: Queue) -> None:
         self.join(self.host, self.queues[queue][1])
 
-    def use(self, number: int) -> Numbers:
-        """The spans of a buffer, which must be there if it is an alias."""
+    def use(self, number: int) -> None:
+        """A buffer must be there if it is an alias."""
         if number in self.aliases:
             thread, index = self.aliases[number]
             if self.clock[thread] <= index:
                 raise _Found("race", index, self.extents[number][0], f"buffer {number} is used")
         self.known.add(number)
-        return self.spans_of[number]
 
     def found(self, rule: str, first: int, span: int, what: str) -> _Found:
         storage, start, stop = self.spans[span]
@@ -210,7 +209,8 @@ class _Proof:
 
     def read(self, number: int, thread: int) -> None:
         """Every byte must be written before, and valid."""
-        for span in self.use(number):
+        self.use(number)
+        for span in self.spans_of[number]:
             if self.clock[self.writer[span]] <= self.written[span]:
                 raise self.found("race", self.written[span], span, "read")
             if self.state[span] != VALID:
@@ -220,7 +220,8 @@ class _Proof:
     def write(self, number: int, state: str) -> None:
         """Every earlier access must be over, and what was released may only be taken by a new buffer."""
         new, clock = state == VALID and number not in self.known, self.clock
-        for span in self.use(number):
+        self.use(number)
+        for span in self.spans_of[number]:
             if clock[self.writer[span]] <= self.written[span]:
                 raise self.found("race", self.written[span], span, "written")
             if self.readers[span]:
@@ -262,7 +263,7 @@ FIELDS = {kind: fields for kind, (_, fields) in COMMANDS.items()}
 def _prove(shape: Shape) -> Violation | None:
     proof = _Proof(shape)
     try:
-        for proof.index, (kind, *fields) in enumerate(shape.commands):
+        for proof.index, (kind, fields) in enumerate(shape.commands):
             ACTIONS[kind](proof, *fields)
         proof.index = len(shape.commands)
         proof.act(ON_HOST)
@@ -270,8 +271,8 @@ def _prove(shape: Shape) -> Violation | None:
             proof.read(number, HOST)
     except _Found as found:
         rule, first, storage, what = found.args
-        at = [f"queue {place}.{stream}" if place != HOST else "the host" for _, (place, stream), *_ in shape.commands]
-        names = [f"command {n} ({kind} on {at[n]})" for n, (kind, *_) in enumerate(shape.commands)]
+        at = [f"queue {place}.{stream}" if place != HOST else "the host" for _, ((place, stream), *_) in shape.commands]
+        names = [f"command {n} ({kind} on {at[n]})" for n, (kind, _) in enumerate(shape.commands)]
         names += ["the host, after the last command", "the host, before the first command"]
         where = names[proof.index] + ("" if storage is None else f", storage {storage}")
         message = f"{what} but {SHOULD[rule].format(first=names[first])} [{where}]"
@@ -281,7 +282,7 @@ def _prove(shape: Shape) -> Violation | None:
 
 def shape_key(schedule: Schedule) -> Shape:
     """What the proof depends on: the same for schedules that differ in ops, attributes, values or layouts only."""
-    commands = tuple([(kind := type(c).__name__, *FIELDS[kind](c)) for c in schedule.commands])
+    commands = tuple([(kind := type(c).__name__, FIELDS[kind](c)) for c in schedule.commands])
     extents = tuple([(b.storage, b.start, b.stop) for b in schedule.buffers])
     return Shape(commands, extents, schedule.inputs, schedule.results + tuple([n for _, n in schedule.probes]))
 

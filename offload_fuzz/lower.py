@@ -9,16 +9,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from itertools import chain
 from typing import Any, TypeAlias
 
 from offload_fuzz import schedule as s
 from offload_fuzz.device import Place
-from offload_fuzz.errors import InvalidProgram
-from offload_fuzz.ops.base import find_op
+from offload_fuzz.issuing import regions
 from offload_fuzz.plan import Plan, Site
 from offload_fuzz.program import Node, Program
 from offload_fuzz.schedule import HOST, Buffer
+from offload_fuzz.tables import tables_of
 
 Queue: TypeAlias = tuple[int, int]
 Position: TypeAlias = tuple[Queue, int]
@@ -40,127 +39,18 @@ def lower(program: Program, plan: Plan, places: Sequence[Place]) -> s.Schedule:
     return _Lowering(program, plan, places).run()
 
 
-def check_support(program: Program, plan: Plan, places: Sequence[Place]) -> None:
-    """Raise `InvalidProgram` naming the first node whose device lacks its op or dtype."""
-    types = program.types
-    for v, node in program.numbered():
-        role = plan.get("device", v)
-        if role >= len(places):
-            raise InvalidProgram(f"v{v} is on d{role - 1} but the case has {len(places) - 1} device role(s)")
-        if role and not places[role].features.supports(node.op, [types[o] for o in node.operands], node.type):
-            raise InvalidProgram(
-                f"{node.op} on {', '.join(str(types[o]) for o in node.operands)} is not among the features of "
-                f"{places[role].name} [v{v}]; place it elsewhere"
-            )
-
-
-def issue_order(program: Program, choice: int, seed: int) -> list[int]:
-    """Value numbers of nodes in a topological order: 0 as written, 1 latest ready first, 2 alternating, 3 by seed."""
-    first = len(program.inputs)
-    if choice == 0:
-        return list(range(first, first + len(program.nodes)))
-    waiting = {v: {o for o in n.operands if o >= first} for v, n in program.numbered()}
-    order: list[int] = []
-    while waiting:
-        ready = [v for v, needs in waiting.items() if not needs]
-        if choice == 1:
-            v = ready[-1]
-        elif choice == 2:
-            v = ready[-1 if len(order) % 2 else 0]
-        else:
-            v = ready[(seed + 7 * len(order)) % len(ready)]
-        order.append(v)
-        del waiting[v]
-        for needs in waiting.values():
-            needs.discard(v)
-    return order
-
-
-#: Nodes in a compiled region at most.
-LONGEST_REGION = 8
-
-
-def regions(program: Program, plan: Plan, places: Sequence[Place]) -> list[tuple[int, ...]]:
-    """The nodes in issue order, those that the plan compiles together as one entry.
-
-    A node joins the one issued before it if both are on one queue of a device that compiles. Where every result is read
-    back nothing is compiled together, as each node is then judged from what it was given.
-    """
-    order = issue_order(program, plan.get("order"), plan.seed)
-    choices = plan.choices
-    found: list[tuple[int, ...]] = []
-    last = (HOST, 0)
-    for v in order:
-        place = choices.get(("device", (v,)), HOST)
-        queue = (place, choices.get(("stream", (v,)), 0)) if place else (HOST, 0)
-        joins = (
-            ("compile", (v,)) in choices
-            and place != HOST
-            and queue == last
-            and places[place].features.compile
-            and len(found[-1]) < LONGEST_REGION
-            and ("readback", ()) not in choices
-        )
-        if joins:
-            found[-1] = (*found[-1], v)
-        else:
-            found.append((v,))
-        last = queue
-    return found
-
-
-class _Role:
-    """What lowering asks of a place, looked up once per program."""
-
-    __slots__ = ("alias_of", "asynchronous", "free", "in_place", "instant", "peers", "queues", "release",
-                 "streams")  # fmt: skip  # one row
-
-    def __init__(self, number: int, place: Place) -> None:
-        f = place.features
-        self.streams = f.streams
-        self.queues = [(number, stream) for stream in range(max(f.streams, 1))]
-        self.asynchronous = "async" in f.transfers
-        self.instant = f.streams == 0 and not self.asynchronous  # every call is done when it returns
-        self.free = {True: f.free_after("blocking"), False: f.free_after("async")}  # by `blocking`
-        self.in_place, self.peers, self.release, self.alias_of = f.in_place, f.peers, f.release, f.alias_of
-
-
-class _Tables:
-    """What lowering asks of a program on places, whatever the plan."""
-
-    __slots__ = ("elementwise", "places", "program", "releases", "roles", "uses")
-
-    def __init__(self, program: Program, places: Sequence[Place]) -> None:
-        self.program, self.places = program, places
-        self.roles = [_Role(i, p) for i, p in enumerate(places)]
-        self.releases = any(r.release for r in self.roles)
-        self.elementwise = [find_op(n.op).elementwise for n in program.nodes]
-        self.uses = [0] * program.returns
-        for o in chain(program.outputs, *[n.operands for n in program.nodes]):
-            self.uses[o] += 1
-
-
-#: The tables of the program lowered last: the plans of a program come one after another.
-_last: list[_Tables] = []
-
-
-def _tables(program: Program, places: Sequence[Place]) -> _Tables:
-    if not _last or _last[0].program is not program or _last[0].places is not places:
-        _last[:] = [_Tables(program, places)]
-    return _last[0]
-
-
 class _Lowering:
     __slots__ = (
-        "arranged", "buffers", "commands", "copies", "events", "full", "group", "holders", "home", "host_saw", "issued",
+        "arranged", "buffers", "commands", "copies", "events", "full", "group", "holders", "home", "host_saw",
+        "instant", "issued",
         "kept", "nbytes", "owner", "plan", "probe", "probes", "program", "protected", "ready", "releases", "remaining",
         "roles", "saw", "sites", "storages", "tables", "types", "used", "value_of",
     )  # fmt: skip  # one table
 
     def __init__(self, program: Program, plan: Plan, places: Sequence[Place]) -> None:
-        self.tables = tables = _tables(program, places)
+        self.tables = tables = tables_of(program, tuple(places))
         self.program, self.plan = program, plan
-        self.roles, self.releases = tables.roles, tables.releases
+        self.roles, self.releases, self.instant = tables.roles, tables.releases, tables.instant
         self.sites: dict[Site, dict[str, Any]] = {}  # the choices, by where they are made
         for (name, site), choice in plan.choices.items():
             self.sites.setdefault(site, {})[name] = choice
@@ -169,21 +59,22 @@ class _Lowering:
         self.full = "sync" not in schedule
         self.types, self.nbytes = program.types, program.nbytes
         self.commands: list[s.Command] = []
-        self.buffers: list[Buffer] = []
-        self.storages = 0
+        self.buffers = tables.inputs.copy()
+        inputs = range(len(self.buffers))
+        self.storages = len(inputs)
         self.events = 0
         self.issued: dict[Queue, int] = {}  # commands issued on each queue
         self.host_saw: dict[Queue, int] = {}  # how far the host has synchronised with each queue
         self.saw: dict[tuple[Queue, Queue], int] = {}  # how far a queue has waited for another
-        self.ready: list[Position] = []  # by buffer: where its last write was issued
+        self.ready: list[Position] = [DONE for _ in inputs]  # by buffer: where its last write was issued
         self.used: dict[int, dict[Queue, int]] = {}  # buffer -> where its accesses were issued
-        self.home: dict[int, int] = {}  # value -> the buffer that the node made
+        self.home = {v: v for v in inputs}  # value -> the buffer that it was made in
         self.copies: dict[tuple[int, int], int] = {}  # (value, place) -> buffer of a plain crossing
-        self.group: list[list[int]] = []  # by storage: buffers that may share its bytes
+        self.group = [[b] for b in inputs]  # by storage: buffers that may share its bytes
         self.owner: dict[int, tuple[int, Queue]] = {}  # storage -> (buffer, queue) that allocated it
-        self.holders: list[list[int]] = [[] for _ in self.types]  # by value: buffers that hold it
-        self.value_of: list[int] = []  # by buffer: the value that it holds
-        self.protected: set[int] = set()  # storages that must not be written: inputs, read-only, stride 0
+        self.holders: dict[int, list[int]] = {}  # value -> buffers that hold it, if a place takes memory back
+        self.value_of = self.home.copy()  # buffer -> the value that it holds, likewise
+        self.protected = set(inputs)  # storages that must not be written: inputs, read-only, stride 0
         self.kept: set[int] = set()  # storages that must not be given back: shared with the host, or perhaps aliased
         self.arranged: dict[int, s.Arrange] = {}  # host buffer -> the command that laid it out
         self.remaining = tables.uses.copy()
@@ -202,15 +93,18 @@ class _Lowering:
             self.group[storage].append(number)
         self.buffers.append(Buffer(place, self.types[value], storage, 0, stop))
         self.ready.append(DONE)
-        self.value_of.append(value)
         if self.releases:
-            self.holders[value].append(number)
+            self.holders.setdefault(value, []).append(number)
+            self.value_of[number] = value
         return number
 
     def issue(
         self, queue: Queue, command: s.Command, reads: Sequence[int], writes: Sequence[int], blocking: bool
     ) -> None:
         """Append a command, ordering it after what it touches, unless that was done when its call returned."""
+        if self.instant:
+            self.commands.append(command)
+            return
         for b in reads:
             if self.ready[b] is not DONE:
                 self.order(queue, self.ready[b])
@@ -263,12 +157,6 @@ class _Lowering:
     # ---------------------------------------------------------------------------------------------------- lowering
     def run(self) -> s.Schedule:
         program = self.program
-        inputs = []
-        for v in range(len(program.inputs)):
-            b = self.buffer(HOST, v)
-            self.protected.add(self.buffers[b].storage)
-            self.home[v] = b
-            inputs.append(b)
         first = len(program.inputs)
         compiled = []
         for group in regions(program, self.plan, self.tables.places):
@@ -285,7 +173,7 @@ class _Lowering:
         return s.Schedule(
             tuple(self.commands),
             tuple(self.buffers),
-            tuple(inputs),
+            tuple(range(first)),
             tuple(results),
             tuple(self.probes),
             tuple(compiled),
@@ -508,7 +396,7 @@ class _Lowering:
         self.remaining[o] -= 1
         if self.remaining[o] or not self.releases:
             return
-        for b in self.holders[o]:
+        for b in self.holders.get(o, ()):
             storage = self.buffers[b].storage
             place = self.buffers[b].place
             if place == HOST or not self.roles[place].release or storage in self.kept:

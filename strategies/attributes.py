@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 from offload_fuzz.ops import base
@@ -13,6 +14,7 @@ from .arrays import draw_dtype
 from .choices import Choices
 
 
+@cache
 def min_ndim(op: Op) -> int:
     """The rank that the first operand must have at least, from the op's relations and domains."""
     if any(o.relation == "contracts" for o in op.operands):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -88,11 +89,13 @@ RELATIONS: dict[
 }
 
 
+@cache
 def anchor_position(op: Op) -> int:
     """The operand that the others are drawn beside: the first whose dtype is free."""
     return next((i for i, o in enumerate(op.operands) if o.dtype == "same"), 0)
 
 
+@cache
 def needs_unit_axis(op: Op) -> bool:
     """Whether the first operand needs an axis of length 1."""
     return any(isinstance(d, UnitAxes) for d in op.attributes.values())

@@ -14,7 +14,7 @@ from offload_fuzz.case import Case, dump_case
 from offload_fuzz.errors import UsageError
 from offload_fuzz.finding.diagnose import Diagnosis
 from offload_fuzz.finding.identity import identity
-from offload_fuzz.lower import regions
+from offload_fuzz.issuing import regions
 from offload_fuzz.oracles import Verdict
 from offload_fuzz.reference import evaluate_program, quiet
 from offload_fuzz.trial import Trial

@@ -11,7 +11,8 @@ from offload_fuzz.adapters.pool import open_places
 from offload_fuzz.adapters.simulated import Simulated, make
 from offload_fuzz.finding.examine import Examiner
 from offload_fuzz.happens_before import prove
-from offload_fuzz.lower import lower, regions
+from offload_fuzz.issuing import regions
+from offload_fuzz.lower import lower
 from offload_fuzz.plan import Plan
 from offload_fuzz.program import Builder, Program
 from offload_fuzz.reference import evaluate_program
