@@ -29,6 +29,8 @@ SECTIONS = (
     "cast_through_float32",
     "flushed",
     "pow_by_root",
+    "spreading",
+    "saturating_casts",
     "compiled",
 )
 #: What a compiler may do across the ops of a compiled region, unless the contract excludes it.
@@ -60,7 +62,9 @@ class Contract:
     """The accuracy that a device promises.
 
     correctly_rounded: ops beyond + - * whose result is the correctly rounded one.
-    either_zero: ops whose exact zero result may have either sign.
+    either_zero: ops whose exact zero result may have either sign; "add:complex" is add of complex numbers.
+    spreading: ops in which an infinity or NaN in one component of a complex number may make the other component NaN.
+    saturating_casts: dtypes of which a conversion beyond the largest number may give that number.
     ulps: op -> dtype (or "default") -> bound on the error, in units in the last place of the exact result.
     accumulator: dtype -> the narrowest float dtype in which sums of it are kept; its own dtype if not stated.
     cast_through_float32: pairs "source->target" whose conversion may round to float32 first.
@@ -79,6 +83,8 @@ class Contract:
     cast_through_float32: frozenset[str] = frozenset()
     flushed: Mapping[str, frozenset[str]] = field(factory=dict)
     pow_by_root: frozenset[str] = frozenset()
+    spreading: frozenset[str] = frozenset()
+    saturating_casts: frozenset[str] = frozenset()
     compiled_excludes: frozenset[str] = frozenset()
     compiled_rewrites: frozenset[str] = frozenset()
     members: tuple[Contract, ...] = ()
@@ -134,6 +140,8 @@ def _weaker(a: Contract, b: Contract) -> Contract:
         a.cast_through_float32 | b.cast_through_float32,
         {op: a.flushed.get(op, frozenset()) | b.flushed.get(op, frozenset()) for op in {*a.flushed, *b.flushed}},
         a.pow_by_root | b.pow_by_root,
+        a.spreading | b.spreading,
+        a.saturating_casts | b.saturating_casts,
         a.compiled_excludes & b.compiled_excludes,
         a.compiled_rewrites | b.compiled_rewrites,
         (*(a.members or (a,)), *(b.members or (b,))),
@@ -164,6 +172,8 @@ def parse_contract(text: str, where: str) -> Contract:
             frozenset(data.get("cast_through_float32", {}).get("casts", ())),
             {op: frozenset(dtypes) for op, dtypes in data.get("flushed", {}).items() if op != "source"},
             frozenset(data.get("pow_by_root", {}).get("dtypes", ())),
+            frozenset(data.get("spreading", {}).get("ops", ())),
+            frozenset(data.get("saturating_casts", {}).get("dtypes", ())),
             _liberties(data.get("compiled", {}).get("excludes", ()), where),
             frozenset(data.get("compiled", {}).get("rewrites", ())),
         )

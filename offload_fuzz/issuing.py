@@ -1,4 +1,4 @@
-"""Which nodes are issued in which order, which of them together, and whether the devices of a plan have what it needs."""
+"""Which nodes are issued in which order and which together, and whether a plan's devices have what it needs."""
 
 from __future__ import annotations
 

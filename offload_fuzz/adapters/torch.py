@@ -23,9 +23,10 @@ from offload_fuzz.contract import shipped_contracts
 from offload_fuzz.device import Features
 from offload_fuzz.errors import InternalError, MissingDevice, UsageError
 from offload_fuzz.ops.base import OPS, find_op
-from offload_fuzz.types import DTYPES, Array
+from offload_fuzz.types import DTYPES, Array, is_complex
 
-BFLOAT16 = DTYPES["bfloat16"].np
+#: dtypes that NumPy and PyTorch know apart from each other -> the dtype in which their bits go over.
+CARRIERS = {"bfloat16": "int16", "float8_e4m3fn": "uint8", "float8_e5m2": "uint8"}
 INSTALL = "see pytorch.org/get-started for PyTorch's own ways to install it"
 READ_ONLY = np.broadcast_to(np.zeros(1), (1,))
 STREAMS = 4  # as many as the `stream` freedom has choices
@@ -110,9 +111,11 @@ class TorchDevice:
         self.place = f"torch:{self.device}"
         self._on_cpu = self.device.type == "cpu"
         self._ops = TorchOps(self.torch)
+        self._carriers = {DTYPES[d].np: (np.dtype(c), self._ops.dtypes[d]) for d, c in CARRIERS.items()}
+        self._carried = {self._ops.dtypes[d]: (self._ops.dtypes[c], DTYPES[d].np) for d, c in CARRIERS.items()}
         self._runs = dict(self._ops.runs)
         self._streams = self._make_streams()
-        dtypes = frozenset(d for d in DTYPES if self._has(partial(self._ones, (1,), d), f"dtype {d}"))
+        dtypes = frozenset(d for d in self._ops.dtypes if self._has(partial(self._ones, (1,), d), f"dtype {d}"))
         asked = {op: frozenset(d for d in dtypes if self._has_op(op, d, dtypes)) for op in self._runs}
         ops = {op: found for op, found in asked.items() if found}
         self.features = Features(
@@ -147,15 +150,18 @@ class TorchDevice:
         """A host array of the tensor's elements, which PyTorch never writes again."""
         if self._streams:
             self._enter(stream)
+        if buffer.is_conj() or buffer.is_neg():  # such views are resolved when they are read
+            buffer = buffer.resolve_conj().resolve_neg()
         if self._on_cpu:
             host = buffer.clone()
         elif blocking:
             host = buffer.to("cpu", copy=True)
         else:
             host = self.torch.empty(buffer.shape, dtype=buffer.dtype, pin_memory=True).copy_(buffer, non_blocking=True)
-        if host.dtype is self.torch.bfloat16:
-            bits: Array = host.view(self.torch.int16).numpy()
-            return bits.view(BFLOAT16)
+        carried = self._carried.get(host.dtype)
+        if carried is not None:
+            bits: Array = host.view(carried[0]).numpy()
+            return bits.view(carried[1])
         array: Array = host.numpy()
         return array
 
@@ -218,14 +224,14 @@ class TorchDevice:
 
         PyTorch warns of a read-only array once per process, and has done so when the device was made.
         """
-        narrow = array.dtype.kind == "V"
-        bits = array.view(np.int16) if narrow else array
+        carried = self._carriers.get(array.dtype)
+        bits = array if carried is None else array.view(carried[0])
         if min(bits.strides, default=0) < 0:
             bits = bits.copy()
         elif not bits.flags.writeable and self.torch.is_warn_always_enabled():
             bits = np.asarray(_Writable(bits))
         tensor = self._from_numpy(bits)
-        return tensor.view(self.torch.bfloat16) if narrow else tensor
+        return tensor if carried is None else tensor.view(carried[1])
 
     def _copy(self, source: Tensor) -> Tensor:
         """A copy on the device in the layout of `source`, as far off 64 bytes as it is.
@@ -307,7 +313,9 @@ class TorchDevice:
         """Whether the device has `op` on a dtype; astype must go to each of `dtypes`."""
         if dtype not in OPS[op].dtypes:
             return False
-        probes = [(SQUARE, {"dtype": d}) for d in dtypes] if op == "astype" else PROBES.get(op, PLAIN)
+        probes = PROBES.get(op, PLAIN)
+        if op == "astype":  # complex numbers become complex ones only, though PyTorch drops imaginary parts
+            probes = [(SQUARE, {"dtype": d}) for d in dtypes if is_complex(d) or not is_complex(dtype)]
         run = self._runs[op]
         return all(
             self._has(partial(run, self._operands(op, dtype, shape), attributes), f"{op} on {dtype}")

@@ -55,6 +55,9 @@ ALIASING = {
     "broadcast_to": "view",
     "squeeze": "view",
     "expand_dims": "view",
+    "real": "view",
+    "imag": "view",
+    "conj": "view",
     "reshape": "may",
     "getitem": "may",
 }
@@ -65,7 +68,7 @@ class TorchOps:
 
     def __init__(self, t: Any) -> None:
         self.t = t
-        self.dtypes: dict[str, Any] = {name: getattr(t, name) for name in DTYPES}
+        self.dtypes: dict[str, Any] = {d.name: getattr(t, d.name) for d in DTYPES.values() if d.bits >= 8}
         self.names: dict[Any, str] = {dtype: name for name, dtype in self.dtypes.items()}
         self.runs: dict[str, Run] = {
             **{op: _unary(getattr(t, name)) for op, name in UNARY.items()},
@@ -89,6 +92,9 @@ class TorchOps:
             "getitem": self._getitem,
             "setitem": self._setitem,
             "take": lambda o, a: t.index_select(o[0], a["axis"], o[1]),
+            "real": lambda o, a: t.real(o[0]),
+            "imag": lambda o, a: t.imag(o[0]),
+            "conj": lambda o, a: t.conj(o[0]),
             "astype": lambda o, a: o[0].to(self.dtypes[a["dtype"]], copy=True),
         }
         self.into: dict[str, Into] = {

@@ -15,7 +15,18 @@ from typing import Any
 import numpy as np
 from attrs import evolve
 
-from offload_fuzz.enclosure import Enclosure, between, combine, components, exact, joined, parts, some, whole
+from offload_fuzz.enclosure import (
+    Enclosure,
+    between,
+    combine,
+    components,
+    either_zero,
+    exact,
+    joined,
+    parts,
+    some,
+    whole,
+)
 from offload_fuzz.ops.base import Application, normalize_axes, normalize_axis
 from offload_fuzz.ops.rounding import narrowed, ulps_around, wide
 from offload_fuzz.ops.rules import Value, reference
@@ -56,7 +67,11 @@ def componentwise(rule: Callable[[Application], Value]) -> Callable[[Application
                 type=ArrayType(component, (*a.type.shape, 2)),
             )
         )
-        return _complex(value), None if e is None else joined(e)
+        if e is None:
+            return _complex(value), None
+        if f"{a.op.name}:complex" in a.contract.either_zero:
+            e = either_zero(e)
+        return _complex(value), spreading(joined(e)) if a.op.name in a.contract.spreading else joined(e)
 
     return enclose
 
@@ -125,11 +140,11 @@ def _product(a: Application, rule: Callable[[Application], Value], x: Array, y: 
     e = joined(combine(lambda p, q: np.stack([p, q], axis=-1), e1, e2))
     odd = np.any(~np.isfinite(x), axis=-1)[..., :, None] | np.any(~np.isfinite(y), axis=-2)[..., None, :]
     e = anything_where(odd, e) if some(odd) else e
-    return value, _spreading(e)
+    return value, spreading(e)
 
 
-def _spreading(e: Enclosure) -> Enclosure:
-    """`e`, where a component that may overflow may make the other one NaN: BLAS multiplies a product by alpha = 1 + 0i.
+def spreading(e: Enclosure) -> Enclosure:
+    """`e`, where a component that may be infinite may make the other one NaN: BLAS multiplies a product by 1 + 0i.
 
     Source: "Basic Linear Algebra Subprograms Technical Forum Standard" (2001), GEMM: C = alpha A B + beta C; 0 times an
     infinity is NaN. Measured with OpenBLAS (NumPy 2.4).

@@ -11,6 +11,7 @@ from offload_fuzz.enclosure import (
     components,
     computed,
     exact,
+    extremes,
     is_float,
     joined,
     largest,
@@ -70,12 +71,32 @@ def astype_rule(a: Application) -> Value:
         return value, exact(value) if e.is_singleton else _truth(e)
     if not is_floating(target):
         return value, _integers(e, value, a)
+    if target in a.contract.saturating_casts:
+        return value, _saturated(e, value, a)
     if e.is_singleton:
         lo, hi = _roundings(e.lo, value, a)
         return value, computed(value) if lo is hi else between(lo, hi, *[np.isnan(lo)] * 2)
     b = e.bounds()
     lo, hi = _roundings(b.lo, cast(b.lo, dtype=target), a)[0], _roundings(b.hi, cast(b.hi, dtype=target), a)[1]
     return value, between(lo, hi, b.nan, b.empty)
+
+
+def _saturated(e: Enclosure, value: Array, a: Application) -> Enclosure | None:
+    """Beyond the largest number also that number; unknown for operands that are not known to the bit."""
+    if not e.is_singleton:
+        return None
+    lo, hi = _roundings(e.lo, value, a)
+    top = DTYPES[a.type.dtype].max
+    x = e.lo.astype(np.longdouble)
+    limit = np.asarray(np.where(x > 0, top, -top), a.type.np)
+    over = (np.abs(x) > top) & ~np.isnan(x)
+    absent, never = extremes(a.type.np)[::-1]
+    nan = np.isnan(lo)
+    one, two = (
+        (np.where(nan, absent, lo), np.where(nan, never, hi)),
+        (np.where(over, limit, e) for e in (absent, never)),
+    )
+    return Enclosure(*one, *two, nan)
 
 
 def _complex(a: Application) -> Value:
