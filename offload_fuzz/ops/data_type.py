@@ -92,11 +92,8 @@ def _saturated(e: Enclosure, value: Array, a: Application) -> Enclosure | None:
     over = (np.abs(x) > top) & ~np.isnan(x)
     absent, never = extremes(a.type.np)[::-1]
     nan = np.isnan(lo)
-    one, two = (
-        (np.where(nan, absent, lo), np.where(nan, never, hi)),
-        (np.where(over, limit, e) for e in (absent, never)),
-    )
-    return Enclosure(*one, *two, nan)
+    lo, hi = np.where(nan, absent, lo), np.where(nan, never, hi)
+    return Enclosure(lo, hi, np.where(over, limit, absent), np.where(over, limit, never), nan)
 
 
 def _complex(a: Application) -> Value:

@@ -129,6 +129,33 @@ def test_edges_covers_every_reachable_pair_on_every_edge(devices: tuple[str, ...
         assert all(role in allowed[i] for row in found for i, role in enumerate(row))
 
 
+@pytest.mark.parametrize("devices", PLACES)
+@pytest.mark.parametrize("spec", ["operands", "chains"])
+def test_operand_pairs_and_two_hop_chains_show_every_lawful_combination(spec: str, devices: tuple[str, ...]) -> None:
+    places, groups_seen = open_places(devices), 0
+    for program in programs(12):
+        found, allowed = placements(program, places, spec, Choices(b""))
+        first = len(program.inputs)
+        for c, node in enumerate(program.nodes):
+            producers = {o - first for o in node.operands if o >= first}
+            if spec == "operands":
+                groups = [(a, b, c) for a in producers for b in producers if a < b]
+            else:
+                groups = [(o - first, b, c) for b in producers for o in program.nodes[b].operands if o >= first]
+            for group in groups:
+                groups_seen += 1
+                shown = {tuple(row[n] for n in group) for row in found}
+                assert shown == set(product(*(allowed[n] for n in group)))
+        assert all(role in allowed[i] for row in found for i, role in enumerate(row))
+    assert groups_seen >= 10
+
+
+def test_groups_of_three_take_few_more_plans_than_the_cube_of_the_places() -> None:
+    for program in programs(16):
+        assert len(placements(program, open_places(("simulated:0",)), "chains", Choices(b""))[0]) <= 24
+        assert len(placements(program, open_places(SIMULATED), "operands", Choices(b""))[0]) <= 60
+
+
 def test_edges_takes_about_the_square_of_the_places_at_any_size() -> None:
     for program in programs(16):
         assert len(placements(program, open_places(("simulated:0",)), "edges", Choices(b""))[0]) <= 6
