@@ -30,6 +30,7 @@ from offload_fuzz.reference import evaluate_program, quiet
 from offload_fuzz.strategies import PER_SEED, seeded_cases
 from offload_fuzz.strategies.choices import Choices
 from offload_fuzz.strategies.modes import plan_for
+from offload_fuzz.strategies.placements import allowed_roles
 from offload_fuzz.trial import Planned, contract_of_places, new_trial, run_plan
 
 SIZES = (5, 10, 30)
@@ -104,16 +105,10 @@ class Timed:
 def plans_for(program: Program, places: Sequence[Place], count: int) -> list[Any]:
     """`count` plans, each with its own placement and modes."""
     made = []
+    allowed = allowed_roles(program, places)
     for i in range(count):
         choices = Choices.expanded(i.to_bytes(4, "big"), 64 + 40 * len(program.nodes))
-        placement = [
-            choices.pick(
-                [0, *(r for r in range(1, len(places))
-                      if places[r].features.supports(n.op, [program.types[o] for o in n.operands], n.type))]
-            )
-            for n in program.nodes
-        ]  # fmt: skip  # one placement
-        made.append(plan_for(program, placement, places, choices))
+        made.append(plan_for(program, [choices.pick(roles) for roles in allowed], places, choices))
     return made
 
 

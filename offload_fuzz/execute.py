@@ -137,14 +137,15 @@ def float_environment() -> str | None:
     Python's floats are computed in the mode that NumPy's are, at a tenth of the cost. A flushed result, and a subnormal
     operand that is taken for zero, are not greater than zero.
     """
-    tiny, one, half_ulp = _NUMBERS
+    tiny, one, quarter = _NUMBERS
     if not tiny * one > 0.0:
         return "subnormals are flushed to zero"
-    if one + half_ulp != one or -one - half_ulp != -one:
+    if one + quarter != one or -one - quarter != -one or one + 3 * quarter == one:  # up, down, toward zero
         return "rounding is not to nearest"
     return None
 
 
+#: A subnormal, one, and a quarter of one's last place.
 _NUMBERS = (2.0**-1060, 1.0, 2.0**-54)
 
 

@@ -1,4 +1,4 @@
-"""What to try: Hypothesis strategies for programs, plans and cases. The campaign draws from these same strategies.
+"""What to try: Hypothesis strategies for programs, plans and cases. A campaign's cases are made by the same builder.
 
 cases(devices)      a program with a plan: every node drawn together with its placement and modes
 programs()          a program alone
@@ -102,7 +102,7 @@ def seeded_cases(
 
     For the campaign, which has a reducer of its own: these do not shrink. Hypothesis takes 0.3 ms for a test case
     whatever is in it and another 0.4 ms for the bytes of ten nodes; and it repeats parts of one list in the next, by
-    which one in four of `cases` is a duplicate. The seed of zeros gives the simplest case, once.
+    which one in twelve of `cases` is a duplicate. The seed of zeros gives the simplest case, once.
     """
     make = _case_maker(devices, max_nodes, min_nodes, ops, dtypes)
 

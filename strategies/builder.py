@@ -29,6 +29,7 @@ from .attributes import draw_attributes, min_ndim
 from .choices import Choices
 from .modes import MODE_BYTES, node_modes, schedule_modes
 from .operands import RELATIONS, anchor_position, fresh_anchor, fresh_data, near, needs_unit_axis
+from .placements import roles_for
 
 #: Bytes of a step: op, operands, fresh inputs, attributes, modes.
 OP_BYTES, PICK_BYTES, FRESH_BYTES, ATTRIBUTE_BYTES = 2, 12, 40, 20
@@ -236,13 +237,10 @@ class CaseBuilder:
 
     def _modes(self, step: Step, op: Op, node: Node, v: int) -> int:
         modes = step.section(STEP_BYTES - MODE_BYTES, MODE_BYTES)
-        role = modes.pick(self.roles_for(op, [self.types[o] for o in node.operands], node.type))
+        dtypes = tuple([self.types[o].dtype for o in node.operands])
+        role = modes.pick(roles_for(self.places, op.name, dtypes, node.type.dtype))
         node_modes(self.choices, v, op.name, self.places, role, [self.roles[o] for o in node.operands], modes)
         return role
-
-    def roles_for(self, op: Op, operands: Sequence[ArrayType], result: ArrayType) -> list[int]:
-        """The roles that can run the op on these types, the host first."""
-        return [0] + [i for i, p in enumerate(self.places) if i and p.features.supports(op.name, operands, result)]
 
     # ----------------------------------------------------------------------------------------------------- finishing
     def _finish(self, outputs: Sequence[int]) -> Case:

@@ -13,6 +13,7 @@ from attrs import frozen
 from offload_fuzz.device import Place
 from offload_fuzz.errors import UsageError
 from offload_fuzz.program import Program
+from offload_fuzz.types import ArrayType
 
 from .choices import Choices
 
@@ -47,12 +48,16 @@ def parse_spec(spec: str) -> tuple[str, int]:
 
 def allowed_roles(program: Program, places: Sequence[Place]) -> list[tuple[int, ...]]:
     """Per node the roles that can run it, the host first."""
-    types = program.types
-    return [
-        (0, *(i for i in range(1, len(places))
-              if places[i].features.supports(n.op, [types[o] for o in n.operands], n.type)))
-        for n in program.nodes
-    ]  # fmt: skip  # one row a node
+    types, found = program.types, tuple(places)
+    return [roles_for(found, n.op, tuple([types[o].dtype for o in n.operands]), n.type.dtype) for n in program.nodes]
+
+
+@lru_cache(maxsize=8192)
+def roles_for(places: tuple[Place, ...], op: str, operands: tuple[str, ...], result: str) -> tuple[int, ...]:
+    """The roles that can run `op` on operands of these dtypes, the host first."""
+    types = [ArrayType(dtype, ()) for dtype in operands]
+    able = [i for i, p in enumerate(places) if i and p.features.supports(op, types, ArrayType(result, ()))]
+    return (0, *able)
 
 
 def node_edges(program: Program) -> list[tuple[int, int]]:

@@ -238,9 +238,8 @@ class TorchDevice:
 
         NumPy's own arrays are off by a multiple of 16 by chance; where they are contiguous they count as aligned.
         """
-        offset = source.data_ptr() % 64
-        size = source.element_size()
-        if source.is_contiguous() and (offset % (16 if size < 16 else 64) == 0 or source.numel() == 0):
+        offset, size = source.data_ptr() % 64, source.element_size()
+        if source.is_contiguous() and (offset % (16 if size < 16 else 64) == 0 or not source.numel()):
             return source.clone() if self._on_cpu else source.to(self.device, copy=True)
         shape, strides = source.shape, source.stride()
         small = source[tuple(slice(0, 1) if s == 0 else slice(None) for s in strides)] if 0 in strides else source
@@ -248,7 +247,7 @@ class TorchDevice:
         if _overlaps(small.shape, strides):
             return source.to(self.device, copy=True)
         start = offset // size
-        storage = self.torch.empty(start + span, dtype=source.dtype, device=self.device)
+        storage = source.new_empty(start + span, device=self.device)
         copy = storage.as_strided(small.shape, strides, start).copy_(small)
         return copy if small is source else copy.expand(shape)
 

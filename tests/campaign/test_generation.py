@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import random
+from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
 
@@ -69,6 +70,37 @@ def test_generation_is_the_same_whatever_the_global_generators_hold() -> None:
 def test_cases_are_well_formed_and_their_plans_are_lawful(case: Case) -> None:
     check_program(case.program)
     check_plan(case.program, case.plan, len(case.devices))
+
+
+def seeded() -> list[tuple[Case, bytes]]:
+    found: list[tuple[Case, bytes]] = []
+
+    @settings(max_examples=20, database=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
+    @given(ofs.seeded_cases(SIMULATED, 8, 3, None, None))
+    def collect(drawn: Iterator[tuple[Case, bytes]]) -> None:
+        found.extend(drawn)
+
+    collect()
+    return found
+
+
+def test_a_seed_gives_several_cases_no_two_alike_and_the_seed_of_zeros_the_simplest() -> None:
+    found = seeded()
+    assert len(found) == 1 + 19 * ofs.PER_SEED
+    (simplest, _), *rest = found
+    assert not simplest.plan.choices
+    assert len({dump_case(Case(case.program, case.plan, case.devices)) for case, _ in rest}) == len(rest)
+    assert len({entropy for _, entropy in found}) == len(found)
+    for case, _ in rest:
+        check_program(case.program)
+        check_plan(case.program, case.plan, len(case.devices))
+        assert 1 <= len(case.program.nodes) <= 8
+
+
+def test_seeded_cases_show_every_op_and_number_of_nodes() -> None:
+    programs_ = [case.program for case, _ in seeded()]
+    assert len({n.op for p in programs_ for n in p.nodes}) > 0.9 * len(ofs.known_ops(None))
+    assert {len(p.nodes) for p in programs_} >= set(range(3, 9))
 
 
 def test_the_simplest_case_is_one_node_on_the_host() -> None:

@@ -18,6 +18,7 @@ from offload_fuzz.adapters.torch import TorchDevice
 from offload_fuzz.contract import contract_named, union
 from offload_fuzz.device import place
 from offload_fuzz.errors import InternalError, MissingDevice, UsageError
+from offload_fuzz.execute import float_environment
 from offload_fuzz.ops import BUILT_IN, OPS, defop, ulps
 from offload_fuzz.types import DTYPES, Array, ArrayType, type_of
 
@@ -126,6 +127,34 @@ def test_an_array_off_64_bytes_stays_so(torch_device: TorchDevice) -> None:
     for offset in (0, 4, 8, 60):
         array = backing[start + offset : start + offset + 12].view(np.float32)
         assert torch_device.upload(array).data_ptr() % 64 == offset
+
+
+def test_flushed_subnormals_in_the_host_process_are_found(torch_device: TorchDevice) -> None:
+    assert torch_device.torch.set_flush_denormal(True)
+    try:
+        assert float_environment() == "subnormals are flushed to zero"
+    finally:
+        torch_device.torch.set_flush_denormal(False)
+    assert float_environment() is None
+
+
+def test_an_array_off_64_bytes_by_chance_counts_as_aligned(torch_device: TorchDevice) -> None:
+    backing = np.zeros(256, np.uint8)
+    start = -backing.ctypes.data % 64
+    array = backing[start + 16 : start + 28].view(np.float32)
+    assert torch_device.upload(array).data_ptr() % 64 == 0
+
+
+def test_a_read_only_array_is_uploaded_without_a_warning(torch_device: TorchDevice) -> None:
+    array = np.arange(3, dtype=np.float32)
+    array.flags.writeable = False
+    warned = torch_device.torch.is_warn_always_enabled()
+    for always in (False, True):
+        torch_device.torch.set_warn_always(always)
+        try:
+            assert torch_device.download(torch_device.upload(array)).tolist() == [0, 1, 2]
+        finally:
+            torch_device.torch.set_warn_always(warned)
 
 
 def test_overlapping_elements_are_uploaded_as_values(torch_device: TorchDevice) -> None:
