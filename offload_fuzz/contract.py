@@ -11,6 +11,7 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from functools import cache, reduce
 from importlib.resources import files
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -29,16 +30,30 @@ SECTIONS = (
     "cast_through_float32",
     "flushed",
     "pow_by_root",
+    "absolute",
+    "infinite_beyond",
+    "nan_answers",
 )
 
 
-def _check_ulps(_: object, __: object, value: Mapping[str, Mapping[str, float]]) -> None:
+def _check_ulps(_: object, attribute: Any, value: Mapping[str, Mapping[str, float]]) -> None:
+    what = attribute.name.replace("_", " ")
     for op, table in value.items():
         for dtype, n in table.items():
             if dtype != "default" and dtype not in DTYPES:
-                raise UsageError(f"contract gives ulps for {op}.{dtype} but {dtype} is not a dtype; use {list(DTYPES)}")
+                raise UsageError(
+                    f"contract gives {what} for {op}.{dtype} but {dtype} is not a dtype; use {list(DTYPES)}"
+                )
             if not isinstance(n, (int, float)) or not 0 <= n < 2**20:
-                raise UsageError(f"contract gives {n!r} ulps for {op}.{dtype} but should give a number >= 0")
+                raise UsageError(f"contract gives {n!r} {what} for {op}.{dtype} but should give a number >= 0")
+
+
+def _check_answers(_: object, __: object, value: Mapping[str, frozenset[float]]) -> None:
+    for op, numbers in value.items():
+        if not all(type(n) in (int, float) for n in numbers):
+            raise UsageError(
+                f"contract gives nan_answers {sorted(map(repr, numbers))} for {op} but should give numbers"
+            )
 
 
 def _check_accumulator(_: object, __: object, value: Mapping[str, str]) -> None:
@@ -59,6 +74,9 @@ class Contract:
     cast_through_float32: pairs "source->target" whose conversion may round to float32 first.
     flushed: op -> dtypes of which it may take subnormal operands and results as zero.
     pow_by_root: dtypes in which pow(x, 0.5) may be sqrt(x), so that pow(-inf, 0.5) may be NaN.
+    absolute: op -> dtype (or "default") -> an absolute error that comes on top of the ulps.
+    infinite_beyond: op -> dtype (or "default") -> the size of the argument beyond which the result may be infinite.
+    nan_answers: op -> numbers that it may give where the first operand is NaN.
     members: the contracts that this one is the union of.
     """
 
@@ -70,6 +88,9 @@ class Contract:
     cast_through_float32: frozenset[str] = frozenset()
     flushed: Mapping[str, frozenset[str]] = field(factory=dict)
     pow_by_root: frozenset[str] = frozenset()
+    absolute: Mapping[str, Mapping[str, float]] = field(default=Factory(dict), validator=_check_ulps)
+    infinite_beyond: Mapping[str, Mapping[str, float]] = field(default=Factory(dict), validator=_check_ulps)
+    nan_answers: Mapping[str, frozenset[float]] = field(default=Factory(dict), validator=_check_answers)
     members: tuple[Contract, ...] = ()
 
     def ulps_of(self, op: str, dtype: str, default: float) -> float:
@@ -80,6 +101,20 @@ class Contract:
         if table is None:
             return default
         return table.get(dtype, table.get("default", default))
+
+    def absolute_of(self, op: str, dtype: str) -> float:
+        """The absolute error of `op` on `dtype` that comes on top of the ulps."""
+        if self.members:
+            return max(m.absolute_of(op, dtype) for m in self.members)
+        table = self.absolute.get(op, {})
+        return table.get(dtype, table.get("default", 0.0))
+
+    def infinite_beyond_of(self, op: str, dtype: str) -> float:
+        """The magnitude of the argument beyond which `op` may give infinity; inf where it may not."""
+        if self.members:
+            return min(m.infinite_beyond_of(op, dtype) for m in self.members)
+        table = self.infinite_beyond.get(op, {})
+        return table.get(dtype, table.get("default", inf))
 
     def flushes(self, op: str, dtype: str) -> bool:
         """Whether `op` may take subnormal operands and results of `dtype` as zero."""
@@ -107,6 +142,12 @@ def _weaker(a: Contract, b: Contract) -> Contract:
         a.cast_through_float32 | b.cast_through_float32,
         {op: a.flushed.get(op, frozenset()) | b.flushed.get(op, frozenset()) for op in {*a.flushed, *b.flushed}},
         a.pow_by_root | b.pow_by_root,
+        {},
+        {},
+        {
+            op: a.nan_answers.get(op, frozenset()) | b.nan_answers.get(op, frozenset())
+            for op in {*a.nan_answers, *b.nan_answers}
+        },
         (*(a.members or (a,)), *(b.members or (b,))),
     )
 
@@ -114,6 +155,12 @@ def _weaker(a: Contract, b: Contract) -> Contract:
 def union(contracts: Iterable[Contract]) -> Contract:
     """The weakest promise of each kind over `contracts`."""
     return reduce(_weaker, contracts)
+
+
+def _figures(data: Mapping[str, Any], section: str) -> dict[str, dict[str, float]]:
+    """A section of figures per op and dtype, their sources left out."""
+    rows = {op: row for op, row in data.get(section, {}).items() if op != "source"}
+    return {op: {k: v for k, v in row.items() if k != "source"} for op, row in rows.items()}
 
 
 def parse_contract(text: str, where: str) -> Contract:
@@ -130,11 +177,14 @@ def parse_contract(text: str, where: str) -> Contract:
             str(data["name"]),
             frozenset(data.get("correctly_rounded", {}).get("ops", ())),
             frozenset(data.get("either_zero", {}).get("ops", ())),
-            {op: {k: v for k, v in row.items() if k != "source"} for op, row in data.get("ulps", {}).items()},
+            _figures(data, "ulps"),
             {k: v for k, v in data.get("accumulator", {}).items() if k != "source"},
             frozenset(data.get("cast_through_float32", {}).get("casts", ())),
             {op: frozenset(dtypes) for op, dtypes in data.get("flushed", {}).items() if op != "source"},
             frozenset(data.get("pow_by_root", {}).get("dtypes", ())),
+            _figures(data, "absolute"),
+            _figures(data, "infinite_beyond"),
+            {op: frozenset(v) for op, v in data.get("nan_answers", {}).items() if op != "source"},
         )
     except (KeyError, AttributeError, TypeError) as error:
         raise UsageError(
