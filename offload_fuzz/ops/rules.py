@@ -27,6 +27,7 @@ from offload_fuzz.ops.base import Application
 from offload_fuzz.ops.loosening import loosened
 from offload_fuzz.ops.ranges import RANGES, Ends, monotone, ulps_bound
 from offload_fuzz.ops.rounding import narrowed, ulps_around, wide, wide_dtype
+from offload_fuzz.ops.wide_meaning import wide_formula
 from offload_fuzz.types import DTYPES, NAMES, Array, is_floating
 
 Value: TypeAlias = tuple[Array, Enclosure | None]
@@ -186,7 +187,7 @@ def signalling(a: Application) -> Any:
 
 def _exact_result(a: Application, *operands: Array) -> Array:
     widened = [wide(x, NAMES[x.dtype]) for x in operands]
-    return np.asarray(a.op.numpy(*widened, **a.attributes), wide_dtype(a.type.dtype))
+    return np.asarray(wide_formula(a.op.numpy)(*widened, **a.attributes), wide_dtype(a.type.dtype))
 
 
 def _among_ulps(a: Application) -> Ends:

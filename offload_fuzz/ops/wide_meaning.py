@@ -25,4 +25,10 @@ def widely(formula: Callable[..., Any]) -> Callable[..., Array]:
         return narrowed(formula(*[x.astype(wide_dtype(dtype)) for x in operands]), dtype)
 
     meaning.__name__ = formula.__name__
+    meaning.formula = formula  # type: ignore[attr-defined]  # what `wide_formula` finds
     return meaning
+
+
+def wide_formula(meaning: Callable[..., Any]) -> Callable[..., Any]:
+    """What evaluates `meaning` on wide arrays in their own dtype: the formula of `widely`, else itself."""
+    return getattr(meaning, "formula", meaning)
