@@ -7,17 +7,18 @@ from typing import Any
 
 import numpy as np
 
-from offload_fuzz.enclosure import Enclosure, between, computed, either_zero, exact, largest, smallest, some
+from offload_fuzz.enclosure import Enclosure, between, computed, exact, largest, smallest, some
 from offload_fuzz.errors import require
 from offload_fuzz.ops.base import Application, Range
 from offload_fuzz.ops.base import exact as exactly
 from offload_fuzz.ops.elementwise import FLOATING, NUMERIC, OTHER, UP, row
-from offload_fuzz.ops.ranges import all_bounds, monotone
-from offload_fuzz.ops.rules import Value, reference, signalling, singletons
+from offload_fuzz.ops.ranges import all_bounds, holds, monotone, signed_zeros
+from offload_fuzz.ops.rules import Value, flushing, reference, signalling, singletons
 from offload_fuzz.types import DTYPES, NAMES, Array, ArrayType, is_floating
 
 
 # ------------------------------------------------------------------------------------------------------ fmin, fmax
+@flushing
 def number_rule(a: Application) -> Value:
     """fmin, fmax: the other operand for a quiet NaN, for a signalling one NaN as well; of opposite zeros either.
 
@@ -40,7 +41,8 @@ def number_rule(a: Application) -> Value:
         lo, hi = np.where(missing, p, lo), np.where(missing, q, hi)
     for perhaps, p, q in ((x.nan & ~y.empty, lo2, hi2), (y.nan & ~x.empty, lo1, hi1)):
         lo, hi = np.where(perhaps, smallest(lo, p), lo), np.where(perhaps, largest(hi, q), hi)
-    return value, either_zero(between(lo, hi, np.asarray(x.nan | y.nan), np.asarray(x.empty & y.empty)))
+    lo, hi = signed_zeros(lo, hi, *(np.asarray(holds(x, zero) | holds(y, zero)) for zero in (-1, 0)))
+    return value, between(lo, hi, np.asarray(x.nan | y.nan), np.asarray(x.empty & y.empty))
 
 
 def _zeros(e: Enclosure, zeros: Array) -> Enclosure:
@@ -82,10 +84,11 @@ def clip_rule(a: Application) -> Value:
 
     def ends(x: Array) -> tuple[Array, Array]:
         result = np.asarray(clipped(x, **a.attributes))
-        return result, result
+        if not at_zero:
+            return result, result
+        return signed_zeros(result, result, *[np.asarray(True)] * 2)
 
-    e = monotone(a, ends)
-    return value, either_zero(e) if at_zero else e
+    return value, monotone(a, ends)
 
 
 # ------------------------------------------------------------------------------------------------------ nan_to_num

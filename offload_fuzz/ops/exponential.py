@@ -11,9 +11,10 @@ from offload_fuzz.ops import error_function
 from offload_fuzz.ops.base import Application, correctly_rounded, ulps
 from offload_fuzz.ops.elementwise import DOWN, FLOATING, OTHER, UP, row
 from offload_fuzz.ops.function_ranges import FUNCTION_RANGES, for_known
+from offload_fuzz.ops.loosening import loosened
 from offload_fuzz.ops.ranges import RANGES, Ends, above_a_point, monotone, ulps_bound
 from offload_fuzz.ops.rounding import SLACK, inward, narrowed, ulp, wide
-from offload_fuzz.ops.rules import Value, quotient_rule, singletons, ulps_rule
+from offload_fuzz.ops.rules import Value, flushing, quotient_rule, singletons, ulps_rule
 from offload_fuzz.ops.wide_meaning import widely
 from offload_fuzz.types import DTYPES, NAMES, Array
 
@@ -35,6 +36,8 @@ def xlogy(x1: Array, x2: Array) -> Array:
 
 
 # ------------------------------------------------------------------------------------------------------- logaddexp
+@loosened
+@flushing
 def logaddexp_rule(a: Application) -> Value:
     """logaddexp: within n ulps, not of the result alone, which may cancel, but of what is added on the way.
 
@@ -63,7 +66,8 @@ def _log_sums(a: Application, x1: Array, x2: Array, *, among: bool) -> tuple[Arr
     apart = np.where(np.isnan(apart), np.inf, apart)
     term = np.where(np.isinf(apart), 0.0, (1 + apart) * np.log1p(np.exp(-apart)))
     size = np.maximum(np.abs(center), 0.75 if among else term).astype(center.dtype)
-    margin = np.where(np.isinf(center), 0.0, (2 if among else 1) * n * ulp(size, dtype) + size * SLACK[dtype])
+    unit = ulp(size + size * DTYPES[dtype].unit, dtype)  # as in `ulps_around`
+    margin = np.where(np.isinf(center), 0.0, (2 if among else 1) * n * unit + size * SLACK[dtype])
     top = DTYPES[dtype].max
     lo, hi = center - margin, center + margin
     bottom, ceiling = inward(lo, hi, n, dtype)

@@ -184,3 +184,21 @@ def test_nan_to_num_gives_the_largest_numbers() -> None:
         assert value.astype(np.float64).tolist() == [0, top, -top, 0]
         assert np.signbit(value).tolist() == [False, False, True, True]
         assert e.is_singleton
+
+
+@pytest.mark.parametrize("op", ["fmin", "fmax", "clip"])
+def test_sets_that_end_in_a_zero_keep_their_order(op: str) -> None:
+    """Of -0 and 0 NumPy may take either, which must not turn an interval round."""
+    attributes: dict[str, Any] = {"min": 0, "max": 2} if op == "clip" else {}
+    for lo, hi in ((-1.0, -0.0), (-0.0, 0.0), (0.0, 1.0), (-1.0, 1.0), (-0.0, -0.0)):
+        for other in (0.0, -0.0):
+            x, zero = floats(lo, lo), floats(other, other)
+            operands = [x, zero][: len(OPS[op].operands)]
+            sets = [between(x, floats(hi, hi)), exact(zero)][: len(operands)]
+            e = applied(op, sets, operands, **attributes)[1]
+            assert e is not None
+            for end in (lo, hi):
+                result = np.asarray(OPS[op].numpy(floats(end, end), *operands[1:], **attributes))
+                assert_holds(e, result, (op, lo, hi, other))
+                if end == 0 and op != "clip":
+                    assert_holds(e, zero, (op, lo, hi, other))
