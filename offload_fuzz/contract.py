@@ -11,6 +11,7 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from functools import cache, reduce
 from importlib.resources import files
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,9 @@ SECTIONS = (
     "pow_by_root",
     "spreading",
     "saturating_casts",
+    "absolute",
+    "infinite_beyond",
+    "nan_answers",
     "compiled",
 )
 #: What a compiler may do across the ops of a compiled region, unless the contract excludes it.
@@ -41,13 +45,24 @@ REASSOCIATED = frozenset(
 )
 
 
-def _check_ulps(_: object, __: object, value: Mapping[str, Mapping[str, float]]) -> None:
+def _check_ulps(_: object, attribute: Any, value: Mapping[str, Mapping[str, float]]) -> None:
+    what = attribute.name.replace("_", " ")
     for op, table in value.items():
         for dtype, n in table.items():
             if dtype != "default" and dtype not in DTYPES:
-                raise UsageError(f"contract gives ulps for {op}.{dtype} but {dtype} is not a dtype; use {list(DTYPES)}")
+                raise UsageError(
+                    f"contract gives {what} for {op}.{dtype} but {dtype} is not a dtype; use {list(DTYPES)}"
+                )
             if not isinstance(n, (int, float)) or not 0 <= n < 2**20:
-                raise UsageError(f"contract gives {n!r} ulps for {op}.{dtype} but should give a number >= 0")
+                raise UsageError(f"contract gives {n!r} {what} for {op}.{dtype} but should give a number >= 0")
+
+
+def _check_answers(_: object, __: object, value: Mapping[str, frozenset[float]]) -> None:
+    for op, numbers in value.items():
+        if not all(type(n) in (int, float) for n in numbers):
+            raise UsageError(
+                f"contract gives nan_answers {sorted(map(repr, numbers))} for {op} but should give numbers"
+            )
 
 
 def _check_accumulator(_: object, __: object, value: Mapping[str, str]) -> None:
@@ -72,6 +87,9 @@ class Contract:
     pow_by_root: dtypes in which pow(x, 0.5) may be sqrt(x), so that pow(-inf, 0.5) may be NaN.
     compiled_excludes: which of `LIBERTIES` a compiler does not take in a region of ops compiled together.
     compiled_rewrites: pairs "op>op", a producer and its user, that it replaces by something with other roundings.
+    absolute: op -> dtype (or "default") -> an absolute error that comes on top of the ulps.
+    infinite_beyond: op -> dtype (or "default") -> the size of the argument beyond which the result may be infinite.
+    nan_answers: op -> numbers that it may give where the first operand is NaN.
     members: the contracts that this one is the union of.
     """
 
@@ -87,6 +105,9 @@ class Contract:
     saturating_casts: frozenset[str] = frozenset()
     compiled_excludes: frozenset[str] = frozenset()
     compiled_rewrites: frozenset[str] = frozenset()
+    absolute: Mapping[str, Mapping[str, float]] = field(default=Factory(dict), validator=_check_ulps)
+    infinite_beyond: Mapping[str, Mapping[str, float]] = field(default=Factory(dict), validator=_check_ulps)
+    nan_answers: Mapping[str, frozenset[float]] = field(default=Factory(dict), validator=_check_answers)
     members: tuple[Contract, ...] = ()
 
     def ulps_of(self, op: str, dtype: str, default: float) -> float:
@@ -97,6 +118,20 @@ class Contract:
         if table is None:
             return default
         return table.get(dtype, table.get("default", default))
+
+    def absolute_of(self, op: str, dtype: str) -> float:
+        """The absolute error of `op` on `dtype` that comes on top of the ulps."""
+        if self.members:
+            return max(m.absolute_of(op, dtype) for m in self.members)
+        table = self.absolute.get(op, {})
+        return table.get(dtype, table.get("default", 0.0))
+
+    def infinite_beyond_of(self, op: str, dtype: str) -> float:
+        """The magnitude of the argument beyond which `op` may give infinity; inf where it may not."""
+        if self.members:
+            return min(m.infinite_beyond_of(op, dtype) for m in self.members)
+        table = self.infinite_beyond.get(op, {})
+        return table.get(dtype, table.get("default", inf))
 
     def flushes(self, op: str, dtype: str) -> bool:
         """Whether `op` may take subnormal operands and results of `dtype` as zero."""
@@ -144,6 +179,12 @@ def _weaker(a: Contract, b: Contract) -> Contract:
         a.saturating_casts | b.saturating_casts,
         a.compiled_excludes & b.compiled_excludes,
         a.compiled_rewrites | b.compiled_rewrites,
+        {},
+        {},
+        {
+            op: a.nan_answers.get(op, frozenset()) | b.nan_answers.get(op, frozenset())
+            for op in {*a.nan_answers, *b.nan_answers}
+        },
         (*(a.members or (a,)), *(b.members or (b,))),
     )
 
@@ -151,6 +192,12 @@ def _weaker(a: Contract, b: Contract) -> Contract:
 def union(contracts: Iterable[Contract]) -> Contract:
     """The weakest promise of each kind over `contracts`."""
     return reduce(_weaker, contracts)
+
+
+def _figures(data: Mapping[str, Any], section: str) -> dict[str, dict[str, float]]:
+    """A section of figures per op and dtype, their sources left out."""
+    rows = {op: row for op, row in data.get(section, {}).items() if op != "source"}
+    return {op: {k: v for k, v in row.items() if k != "source"} for op, row in rows.items()}
 
 
 def parse_contract(text: str, where: str) -> Contract:
@@ -167,7 +214,7 @@ def parse_contract(text: str, where: str) -> Contract:
             str(data["name"]),
             frozenset(data.get("correctly_rounded", {}).get("ops", ())),
             frozenset(data.get("either_zero", {}).get("ops", ())),
-            {op: {k: v for k, v in row.items() if k != "source"} for op, row in data.get("ulps", {}).items()},
+            _figures(data, "ulps"),
             {k: v for k, v in data.get("accumulator", {}).items() if k != "source"},
             frozenset(data.get("cast_through_float32", {}).get("casts", ())),
             {op: frozenset(dtypes) for op, dtypes in data.get("flushed", {}).items() if op != "source"},
@@ -176,6 +223,9 @@ def parse_contract(text: str, where: str) -> Contract:
             frozenset(data.get("saturating_casts", {}).get("dtypes", ())),
             _liberties(data.get("compiled", {}).get("excludes", ()), where),
             frozenset(data.get("compiled", {}).get("rewrites", ())),
+            _figures(data, "absolute"),
+            _figures(data, "infinite_beyond"),
+            {op: frozenset(v) for op, v in data.get("nan_answers", {}).items() if op != "source"},
         )
     except (KeyError, AttributeError, TypeError) as error:
         raise UsageError(

@@ -26,6 +26,7 @@ Everything else is optional and declared in `features`; only then are further ar
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from itertools import zip_longest
 from typing import Any, Protocol, runtime_checkable
 
 from attrs import field, frozen
@@ -82,7 +83,14 @@ class Features:
         if op not in self.ops:
             return False
         dtypes = self.ops[op] or self.dtypes
-        free = {t.dtype for t in operands if t.dtype != "bool"}
+        needs = OPS[op].operands if op in OPS else ()
+        free: set[str] = set()
+        for t, need in zip_longest(operands, needs):
+            if need is None or need.dtype == "same":
+                free.add(t.dtype)
+            elif t.dtype not in self.dtypes and t.dtype != "bool":
+                return False  # a dtype that the op fixes, such as that of indices, is the device's business as a whole
+        free.discard("bool")
         if len(free) == 2 and (common := common_dtype(*free)) is not None:
             free.add(common)  # operands of two dtypes are computed in the one that they promote to
         return result.dtype in self.dtypes and free <= dtypes

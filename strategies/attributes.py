@@ -8,7 +8,7 @@ from typing import Any
 
 from offload_fuzz.ops import base
 from offload_fuzz.ops.base import Op
-from offload_fuzz.types import ArrayType, is_complex
+from offload_fuzz.types import DTYPES, ArrayType, is_complex
 
 from .arrays import draw_dtype
 from .choices import Choices
@@ -113,6 +113,12 @@ def _index(_: Any, x: ArrayType, choices: Choices, __: Any) -> tuple[tuple[int |
     return tuple(parts)
 
 
+def _same_width(_: Any, x: ArrayType, choices: Choices, dtypes: tuple[str, ...]) -> str:
+    """Of the dtypes there are; the operand's own is always one."""
+    bits = DTYPES[x.dtype].bits
+    return choices.pick([d for d in DTYPES if DTYPES[d].bits == bits and d != "bool" and d in {*dtypes, x.dtype}])
+
+
 DRAW: dict[type, Callable[[Any, ArrayType, Choices, tuple[str, ...]], Any]] = {
     base.Axis: _axis,
     base.Axes: _axes,
@@ -120,6 +126,7 @@ DRAW: dict[type, Callable[[Any, ArrayType, Choices, tuple[str, ...]], Any]] = {
     base.Range: _range,
     base.Choice: lambda domain, _, choices, __: choices.pick(domain.values),
     base.DTypeName: _dtype_name,
+    base.SameWidthDType: _same_width,
     base.SameSizeShape: _same_size_shape,
     base.BroadcastShape: _broadcast_shape,
     base.Permutation: _permutation,

@@ -52,6 +52,8 @@ def random_attribute(rng: random.Random, domain: Any, x: ArrayType) -> Any:
             return rng.random() < 0.5
         case base.DTypeName():
             return rng.choice([d for d in DTYPES if DTYPES[d].component or not DTYPES[x.dtype].component])
+        case base.SameWidthDType():
+            return rng.choice([d for d in DTYPES if DTYPES[d].bits == DTYPES[x.dtype].bits and d != "bool"])
         case base.SameSizeShape():
             return rng.choice(((x.size,), (1, x.size), x.shape[::-1], (*x.shape, 1)))
         case base.BroadcastShape():

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from attrs import evolve
 
+from offload_fuzz.adapters import torch_elementwise as elementwise
 from offload_fuzz.adapters.torch_ops import ALIASING, Tensor, TorchOps
 from offload_fuzz.contract import shipped_contracts
 from offload_fuzz.device import Features
@@ -53,6 +54,7 @@ PROBES: dict[str, list[tuple[tuple[int, ...], dict[str, Any]]]] = {
     "getitem": [(SQUARE, {"index": (BACKWARDS, (0, 2, 1))}), (ROW, {"index": (BACKWARDS,)})],
     "setitem": [(SQUARE, {"index": (BACKWARDS, (0, 2, 1))}), (ROW, {"index": (BACKWARDS,)})],
     "take": [(SQUARE, {"axis": 1}), (ROW, {"axis": 0})],
+    **elementwise.PROBES,
 }
 PLAIN: list[tuple[tuple[int, ...], dict[str, Any]]] = [(SQUARE, {})]
 #: How PyTorch says that something is not there, apart from NotImplementedError.
@@ -301,20 +303,22 @@ class TorchDevice:
 
     def _operands(self, op: str, dtype: str, shape: tuple[int, ...]) -> list[Tensor]:
         """Tiny operands for `op`, all ones."""
-        operands = [self._ones(shape, dtype)] * len(OPS[op].operands)
-        if op == "where":
-            operands[0] = self._ones(shape, "bool")
+        operands = [self._ones(shape, dtype if o.dtype == "same" else o.dtype) for o in OPS[op].operands]
         if op == "take":
             operands[1] = self._ones((1,), "int64")
         return operands
 
     def _has_op(self, op: str, dtype: str, dtypes: frozenset[str]) -> bool:
-        """Whether the device has `op` on a dtype; astype must go to each of `dtypes`."""
+        """Whether the device has `op` on a dtype; astype must go to each of `dtypes`, bitcast to those as wide."""
         if dtype not in OPS[op].dtypes:
             return False
         probes = PROBES.get(op, PLAIN)
-        if op == "astype":  # complex numbers become complex ones only, though PyTorch drops imaginary parts
-            probes = [(SQUARE, {"dtype": d}) for d in dtypes if is_complex(d) or not is_complex(dtype)]
+        if op in (
+            "astype",
+            "bitcast",
+        ):  # complex numbers become complex ones only, though PyTorch drops imaginary parts
+            alike = {d for d in dtypes if op == "astype" or (DTYPES[d].bits == DTYPES[dtype].bits and d != "bool")}
+            probes = [(SQUARE, {"dtype": d}) for d in sorted(alike) if is_complex(d) or not is_complex(dtype)]
         run = self._runs[op]
         return all(
             self._has(partial(run, self._operands(op, dtype, shape), attributes), f"{op} on {dtype}")

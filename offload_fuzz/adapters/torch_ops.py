@@ -9,6 +9,7 @@ from collections.abc import Callable
 from functools import reduce
 from typing import Any, TypeAlias
 
+from offload_fuzz.adapters import torch_elementwise as elementwise
 from offload_fuzz.ops.statistical import accumulated_dtype
 from offload_fuzz.types import DTYPES, promote
 
@@ -31,6 +32,7 @@ UNARY = {
     "logical_not": "logical_not",
     "bitwise_invert": "bitwise_not",
     "isnan": "isnan",
+    **elementwise.UNARY,
 }
 BINARY = {
     "add": "add",
@@ -47,6 +49,7 @@ BINARY = {
     "logical_and": "logical_and",
     "bitwise_and": "bitwise_and",
     "bitwise_xor": "bitwise_xor",
+    **elementwise.BINARY,
 }
 #: Views of their operand; the others are fresh memory but for reshape and getitem, which copy where they must.
 ALIASING = {
@@ -60,6 +63,7 @@ ALIASING = {
     "conj": "view",
     "reshape": "may",
     "getitem": "may",
+    **elementwise.ALIASING,
 }
 
 
@@ -73,6 +77,8 @@ class TorchOps:
         self.runs: dict[str, Run] = {
             **{op: _unary(getattr(t, name)) for op, name in UNARY.items()},
             **{op: self._binary(getattr(t, name)) for op, name in BINARY.items()},
+            **{op: _unary(getattr(t, name)) for op, name in elementwise.UNARY_FRESH.items()},
+            **elementwise.runs(t, self.dtypes),
             "where": lambda o, a: t.where(o[0], *self.common(o[1], o[2])),
             "sum": self._sum,
             "prod": self._prod,

@@ -66,6 +66,11 @@ class DTypeName:
 
 
 @frozen
+class SameWidthDType:
+    """The name of a numeric dtype as wide as the operand's."""
+
+
+@frozen
 class SameSizeShape:
     """A shape of as many elements as the operand has."""
 
@@ -102,6 +107,7 @@ Domain: TypeAlias = (
     | Range
     | Choice
     | DTypeName
+    | SameWidthDType
     | SameSizeShape
     | BroadcastShape
     | Permutation

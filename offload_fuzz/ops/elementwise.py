@@ -9,6 +9,7 @@ import numpy as np
 
 from offload_fuzz.ops.base import (
     Accuracy,
+    Domain,
     EncloseRule,
     Op,
     Operand,
@@ -58,6 +59,9 @@ def row(
     type_rule: TypeRule | None = None,
     enclose: EncloseRule | None = None,
     defined: Callable[..., bool] | None = None,
+    operands: tuple[Operand, ...] | None = None,
+    attributes: dict[str, Domain] | None = None,
+    summary: str = "",
 ) -> Op:
     """Register one element-wise op; its arity is that of the NumPy function."""
     arity = numpy.nin if isinstance(numpy, np.ufunc) else len(monotone)
@@ -70,11 +74,12 @@ def row(
             type_rule or (same_type if arity == 1 else broadcast_type),
             numpy,
             enclose or RULES[accuracy.kind],
-            operands=(Operand(),) if arity == 1 else BINARY,
+            operands=operands or ((Operand(),) if arity == 1 else BINARY),
+            attributes=attributes or {},
             monotone=monotone,
             elementwise=True,
             defined=defined,
-            summary=f"numpy.{getattr(numpy, '__name__', name)} on {' or '.join(kinds)} dtypes",
+            summary=summary or f"numpy.{getattr(numpy, '__name__', name)} on {' or '.join(kinds)} dtypes",
         )
     )
 

@@ -41,7 +41,7 @@ def compare_rule(a: Application) -> Value:
         must = (x.lo == x.hi) & (y.lo == y.hi) & (x.lo == y.lo)
     else:
         may, must = x.lo < y.hi, x.hi < y.lo
-    return value, _answers(must & certain, may & possible)
+    return value, answers(must & certain, may & possible)
 
 
 def isnan_rule(a: Application) -> Value:
@@ -51,10 +51,10 @@ def isnan_rule(a: Application) -> Value:
     if e.is_singleton:
         return value, exact(value)
     b = e.bounds()
-    return value, _answers(b.empty, b.nan)
+    return value, answers(b.empty, b.nan)
 
 
-def _answers(must: Array, may: Array) -> Enclosure:
+def answers(must: Array, may: Array) -> Enclosure:
     """True where `must`, False where not `may`, else both."""
     must, may = np.asarray(must), np.asarray(may)
     return between(must, may) if some(must != may) else exact(may)

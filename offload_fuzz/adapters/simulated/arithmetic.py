@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from offload_fuzz.adapters.simulated import complex_numbers, sums
+from offload_fuzz.adapters.simulated import complex_numbers, functions, sums
 from offload_fuzz.adapters.simulated.draws import Draws
 from offload_fuzz.adapters.simulated.rounding import BFLOAT16, BITS, FLOAT64, INFINITY, MAGNITUDE, WIDEST, rounded
 from offload_fuzz.ops.base import Op, normalize_axes
@@ -143,6 +143,32 @@ def reduction(ufunc: np.ufunc, is_mean: bool = False) -> Kernel:
     return kernel
 
 
+def power_of_two(operands: Sequence[Array], attributes: Attributes, type: ArrayType, draws: Draws) -> Any:
+    """ldexp: wider, then rounded once."""
+    x, power = operands
+    return rounded(np.ldexp(x.astype(WIDEST if x.dtype == FLOAT64 else FLOAT64), power), type.np)
+
+
+def neighbour(operands: Sequence[Array], attributes: Attributes, type: ArrayType, draws: Draws) -> Any:
+    """nextafter: by the bits, as integers; of two zeros either."""
+    x, y = (np.broadcast_to(o, type.shape).astype(type.np) for o in operands)
+    bits = x.view(BITS[type.np])
+    grows = (y > x) == ~np.signbit(x)
+    step = np.where(grows, bits + 1, bits - 1).astype(bits.dtype).view(type.np)
+    step = np.where(x == 0, np.copysign(np.ones((), bits.dtype).view(type.np), y), step)
+    near = np.where(x == y, y if draws.below(2) else x, step)
+    return np.where(np.isnan(x) | np.isnan(y), x + y, near)
+
+
+def clamp(operands: Sequence[Array], attributes: Attributes, type: ArrayType, draws: Draws) -> Any:
+    """clip: one bound after the other, in either order; of two zeros the one that comes last."""
+    (x,) = operands
+    low, high = (np.asarray(float(attributes[k])).astype(type.np) for k in ("min", "max"))
+    if draws.below(2):
+        return np.where(x < low, low, np.where(x > high, high, x))
+    return np.where(x >= high, high, np.where(x <= low, low, x))
+
+
 def _count(x: Array, axes: tuple[int, ...]) -> int:
     return int(np.prod([x.shape[i] for i in axes], dtype=np.int64))
 
@@ -182,6 +208,13 @@ FLOATING: dict[str, Kernel] = {
     "prod": reduction(np.multiply),
     "cumulative_sum": running_sum,
     "matmul": product,
+    **{name: correctly_rounded(f) for name, f in functions.CORRECTLY_ROUNDED.items()},
+    **{name: within_ulps(f) for name, f in functions.WITHIN_ULPS.items()},
+    "fmin": either_of_two_zeros(np.fmin),
+    "fmax": either_of_two_zeros(np.fmax),
+    "ldexp": power_of_two,
+    "nextafter": neighbour,
+    "clip": clamp,
 }
 #: What runs whatever the dtype.
 ALWAYS: dict[str, Kernel] = {"astype": convert, "take": gather, "abs": absolute}
