@@ -29,7 +29,11 @@ SECTIONS = (
     "cast_through_float32",
     "flushed",
     "pow_by_root",
+    "variance",
 )
+
+#: How var and std may be computed, the weaker last.
+VARIANCES = ("two-pass", "one-pass")
 
 
 def _check_ulps(_: object, __: object, value: Mapping[str, Mapping[str, float]]) -> None:
@@ -48,6 +52,11 @@ def _check_accumulator(_: object, __: object, value: Mapping[str, str]) -> None:
                 raise UsageError(f"contract names accumulator {dtype} = {accumulator!r}; both should be float dtypes")
 
 
+def _check_variance(_: object, __: object, value: str) -> None:
+    if value not in VARIANCES:
+        raise one_of("variance", value, VARIANCES, "contract")
+
+
 @frozen(eq=False)
 class Contract:
     """The accuracy that a device promises.
@@ -59,6 +68,7 @@ class Contract:
     cast_through_float32: pairs "source->target" whose conversion may round to float32 first.
     flushed: op -> dtypes of which it may take subnormal operands and results as zero.
     pow_by_root: dtypes in which pow(x, 0.5) may be sqrt(x), so that pow(-inf, 0.5) may be NaN.
+    variance: "two-pass" if var subtracts the mean first, "one-pass" (if not stated) if it may not.
     members: the contracts that this one is the union of.
     """
 
@@ -70,6 +80,7 @@ class Contract:
     cast_through_float32: frozenset[str] = frozenset()
     flushed: Mapping[str, frozenset[str]] = field(factory=dict)
     pow_by_root: frozenset[str] = frozenset()
+    variance: str = field(default="one-pass", kw_only=True, validator=_check_variance)
     members: tuple[Contract, ...] = ()
 
     def ulps_of(self, op: str, dtype: str, default: float) -> float:
@@ -108,6 +119,7 @@ def _weaker(a: Contract, b: Contract) -> Contract:
         {op: a.flushed.get(op, frozenset()) | b.flushed.get(op, frozenset()) for op in {*a.flushed, *b.flushed}},
         a.pow_by_root | b.pow_by_root,
         (*(a.members or (a,)), *(b.members or (b,))),
+        variance=max(a.variance, b.variance, key=VARIANCES.index),
     )
 
 
@@ -135,6 +147,7 @@ def parse_contract(text: str, where: str) -> Contract:
             frozenset(data.get("cast_through_float32", {}).get("casts", ())),
             {op: frozenset(dtypes) for op, dtypes in data.get("flushed", {}).items() if op != "source"},
             frozenset(data.get("pow_by_root", {}).get("dtypes", ())),
+            variance=data.get("variance", {}).get("algorithm", VARIANCES[-1]),
         )
     except (KeyError, AttributeError, TypeError) as error:
         raise UsageError(

@@ -78,6 +78,8 @@ class Features:
         if op not in self.ops:
             return False
         dtypes = self.ops[op] or self.dtypes
+        if not OPS[op].operands:
+            return result.dtype in dtypes
         free = {t.dtype for t in operands if t.dtype != "bool"}
         if len(free) == 2 and (common := common_dtype(*free)) is not None:
             free.add(common)  # operands of two dtypes are computed in the one that they promote to

@@ -13,6 +13,7 @@ from offload_fuzz.types import Array, ArrayType
 
 from .arrays import draw_data, draw_shape, make_data
 from .choices import Choices
+from .shape_operands import ANCHORS, DATA, SHAPE_RELATIONS
 
 
 def broadcasts(a: tuple[int, ...], b: tuple[int, ...]) -> bool:
@@ -85,6 +86,7 @@ RELATIONS: dict[
     "joins": (_joins, _fresh_joins),
     "region": (_region, _fresh_region),
     "indices": (_never, _fresh_indices),
+    **SHAPE_RELATIONS,
 }
 
 
@@ -96,6 +98,12 @@ def anchor_position(op: Op) -> int:
 def needs_unit_axis(op: Op) -> bool:
     """Whether the first operand needs an axis of length 1."""
     return any(isinstance(d, UnitAxes) for d in op.attributes.values())
+
+
+def suits_anchor(op: Op, type: ArrayType) -> bool:
+    """Whether a value of this type may be the first operand, as far as the op's relations ask."""
+    relation = op.operands[0].relation
+    return relation not in ANCHORS or ANCHORS[relation][0](type)
 
 
 def near(candidates: Sequence[int], choices: Choices) -> int:
@@ -111,6 +119,8 @@ def fresh_anchor(op: Op, ndim: int, like: Sequence[ArrayType], choices: Choices)
         shape = shape[-3:]
     while len(shape) < ndim:
         shape = (choices.pick((2, 3, 1)), *shape)
+    if op.operands[0].relation in ANCHORS:
+        shape = ANCHORS[op.operands[0].relation][1](shape)
     if needs_unit_axis(op) and 1 not in shape:
         at = choices.below(len(shape) + 1)
         shape = (*shape[:at], 1, *shape[at:])
@@ -136,6 +146,8 @@ def fresh_data(
     if op.operands[k].relation == "indices" and anchor is not None:
         n = anchor.shape[attributes["axis"]]
         return frozen_input(np.array([choices.below(max(n, 1)) for _ in range(type.size)], type.np))
+    if op.operands[k].relation in DATA:
+        return frozen_input(DATA[op.operands[k].relation](type, anchor, attributes, choices, flavour))
     if flavour == "tame":
         return make_data(type, "counting", 0)
     return draw_data(choices, type, flavour == "wild")

@@ -42,7 +42,7 @@ def astype_rule(a: Application) -> Value:
     target = a.type.dtype
     value = cast(a.values[0], dtype=target)
     if target == "bool":
-        return value, exact(value) if e.is_singleton else _truth(e)
+        return value, exact(value) if e.is_singleton else truth(e)
     if not is_floating(target):
         return value, _integers(e, value, a)
     if e.is_singleton:
@@ -53,7 +53,7 @@ def astype_rule(a: Application) -> Value:
     return value, between(lo, hi, b.nan, b.empty)
 
 
-def _truth(e: Enclosure) -> Enclosure:
+def truth(e: Enclosure) -> Enclosure:
     """Of float zeros both are False; NaN is True."""
     b = e.bounds()
     zero = np.zeros((), b.lo.dtype)

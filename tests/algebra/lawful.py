@@ -7,6 +7,7 @@ moved by as much as it allows; of two zeros either is taken. `exact` truths are 
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 from typing import Any, TypeAlias
@@ -16,6 +17,8 @@ import numpy as np
 from offload_fuzz.enclosure import Enclosure, from_ordinal, is_float, ordinal
 from offload_fuzz.ops import OPS
 from offload_fuzz.types import DTYPES, NAMES, Array, ArrayType, is_floating
+
+from . import lawful_shaping
 
 Rng: TypeAlias = np.random.Generator
 LONG = np.dtype(np.longdouble)
@@ -241,6 +244,7 @@ LAWFUL: dict[str, Callable[..., Array]] = {
     "cumulative_sum": _cumulative,
     "matmul": _matmul,
 }
+LAWFUL.update(lawful_shaping.rows(sys.modules[__name__]))
 
 
 def evaluate(op: str, rng: Rng, type: ArrayType, operands: Sequence[Array], attributes: Mapping[str, Any]) -> Array:

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from offload_fuzz.adapters.simulated import sums
+from offload_fuzz.adapters.simulated import shaping, sums
 from offload_fuzz.adapters.simulated.draws import Draws
 from offload_fuzz.adapters.simulated.rounding import BFLOAT16, BITS, FLOAT64, INFINITY, MAGNITUDE, WIDEST, rounded
 from offload_fuzz.ops.base import Op, normalize_axes
@@ -171,6 +171,7 @@ FLOATING: dict[str, Kernel] = {
     "prod": reduction(np.multiply),
     "cumulative_sum": running_sum,
     "matmul": product,
+    **shaping.FLOATING,
 }
 #: What runs whatever the dtype.
 ALWAYS: dict[str, Kernel] = {"astype": convert, "take": gather}
