@@ -30,6 +30,7 @@ SECTIONS = (
     "flushed",
     "pow_by_root",
     "variance",
+    "nan_payload",
 )
 
 #: How var and std may be computed, the weaker last.
@@ -69,6 +70,7 @@ class Contract:
     flushed: op -> dtypes of which it may take subnormal operands and results as zero.
     pow_by_root: dtypes in which pow(x, 0.5) may be sqrt(x), so that pow(-inf, 0.5) may be NaN.
     variance: "two-pass" if var subtracts the mean first, "one-pass" (if not stated) if it may not.
+    nan_payload: op that moves data -> dtypes of which it may give another NaN for a NaN.
     members: the contracts that this one is the union of.
     """
 
@@ -81,6 +83,7 @@ class Contract:
     flushed: Mapping[str, frozenset[str]] = field(factory=dict)
     pow_by_root: frozenset[str] = frozenset()
     variance: str = field(default="one-pass", kw_only=True, validator=_check_variance)
+    nan_payload: Mapping[str, frozenset[str]] = field(factory=dict, kw_only=True)
     members: tuple[Contract, ...] = ()
 
     def ulps_of(self, op: str, dtype: str, default: float) -> float:
@@ -120,6 +123,10 @@ def _weaker(a: Contract, b: Contract) -> Contract:
         a.pow_by_root | b.pow_by_root,
         (*(a.members or (a,)), *(b.members or (b,))),
         variance=max(a.variance, b.variance, key=VARIANCES.index),
+        nan_payload={
+            op: a.nan_payload.get(op, frozenset()) | b.nan_payload.get(op, frozenset())
+            for op in {*a.nan_payload, *b.nan_payload}
+        },
     )
 
 
@@ -148,6 +155,7 @@ def parse_contract(text: str, where: str) -> Contract:
             {op: frozenset(dtypes) for op, dtypes in data.get("flushed", {}).items() if op != "source"},
             frozenset(data.get("pow_by_root", {}).get("dtypes", ())),
             variance=data.get("variance", {}).get("algorithm", VARIANCES[-1]),
+            nan_payload={op: frozenset(dtypes) for op, dtypes in data.get("nan_payload", {}).items() if op != "source"},
         )
     except (KeyError, AttributeError, TypeError) as error:
         raise UsageError(

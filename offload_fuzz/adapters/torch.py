@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from attrs import evolve
 
+from offload_fuzz.adapters import torch_shaping
 from offload_fuzz.adapters.torch_ops import ALIASING, Tensor, TorchOps
 from offload_fuzz.contract import shipped_contracts
 from offload_fuzz.device import Features
@@ -50,10 +51,12 @@ PROBES: dict[str, list[tuple[tuple[int, ...], dict[str, Any]]]] = {
     "getitem": [(SQUARE, {"index": (BACKWARDS, (0, 2, 1))}), (ROW, {"index": (BACKWARDS,)})],
     "setitem": [(SQUARE, {"index": (BACKWARDS, (0, 2, 1))}), (ROW, {"index": (BACKWARDS,)})],
     "take": [(SQUARE, {"axis": 1}), (ROW, {"axis": 0})],
+    **torch_shaping.PROBES,
 }
 PLAIN: list[tuple[tuple[int, ...], dict[str, Any]]] = [(SQUARE, {})]
 #: How PyTorch says that something is not there, apart from NotImplementedError.
 ABSENT = ("not implemented", "not supported", "unsupported", "not support", "could not run", "not available")
+ABSENT += torch_shaping.ABSENT
 
 _custom: dict[str, Callable[..., Tensor]] = {}
 
@@ -104,7 +107,7 @@ class TorchDevice:
         self.device = self._find(device)
         self.place = f"torch:{self.device}"
         self._on_cpu = self.device.type == "cpu"
-        self._ops = TorchOps(self.torch)
+        self._ops = TorchOps(self.torch, self.device)
         self._runs = dict(self._ops.runs)
         self._streams = self._make_streams()
         dtypes = frozenset(d for d in DTYPES if self._has(partial(self._ones, (1,), d), f"dtype {d}"))
@@ -284,8 +287,9 @@ class TorchDevice:
         operands = [self._ones(shape, dtype)] * len(OPS[op].operands)
         if op == "where":
             operands[0] = self._ones(shape, "bool")
-        if op == "take":
-            operands[1] = self._ones((1,), "int64")
+        for i, operand in enumerate(OPS[op].operands):
+            if operand.dtype not in ("same", "bool"):
+                operands[i] = self._ones((1,) if op == "take" else shape, operand.dtype)
         return operands
 
     def _has_op(self, op: str, dtype: str, dtypes: frozenset[str]) -> bool:
@@ -293,6 +297,8 @@ class TorchDevice:
         if dtype not in OPS[op].dtypes:
             return False
         probes = [(SQUARE, {"dtype": d}) for d in dtypes] if op == "astype" else PROBES.get(op, PLAIN)
+        if not OPS[op].operands:
+            probes = [(shape, {**attributes, "dtype": dtype}) for shape, attributes in probes]
         run = self._runs[op]
         return all(
             self._has(partial(run, self._operands(op, dtype, shape), attributes), f"{op} on {dtype}")

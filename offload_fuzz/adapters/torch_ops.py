@@ -9,6 +9,7 @@ from collections.abc import Callable
 from functools import reduce
 from typing import Any, TypeAlias
 
+from offload_fuzz.adapters import torch_shaping
 from offload_fuzz.ops.statistical import accumulated_dtype
 from offload_fuzz.types import DTYPES, promote
 
@@ -57,13 +58,14 @@ ALIASING = {
     "expand_dims": "view",
     "reshape": "may",
     "getitem": "may",
+    **torch_shaping.ALIASING,
 }
 
 
 class TorchOps:
-    """The ops of module `t` (torch): `runs`, and `into` for the same with a place for the result."""
+    """The ops of module `t` (torch) on `device`: `runs`, and `into` for the same with a place for the result."""
 
-    def __init__(self, t: Any) -> None:
+    def __init__(self, t: Any, device: Any = None) -> None:
         self.t = t
         self.dtypes: dict[str, Any] = {name: getattr(t, name) for name in DTYPES}
         self.names: dict[Any, str] = {dtype: name for name, dtype in self.dtypes.items()}
@@ -90,6 +92,7 @@ class TorchOps:
             "setitem": self._setitem,
             "take": lambda o, a: t.index_select(o[0], a["axis"], o[1]),
             "astype": lambda o, a: o[0].to(self.dtypes[a["dtype"]], copy=True),
+            **torch_shaping.runs(self, device),
         }
         self.into: dict[str, Into] = {
             **{op: _unary_into(getattr(t, name)) for op, name in UNARY.items() if op != "isnan"},

@@ -14,7 +14,7 @@ from offload_fuzz.enclosure import exact
 from offload_fuzz.errors import require
 from offload_fuzz.ops.base import Application, Axis, Choice, NewAxis, Operand, normalize_axis, shaped
 from offload_fuzz.ops.manipulation import moving
-from offload_fuzz.ops.rules import Value, exact_rule, reference
+from offload_fuzz.ops.rules import Value, exact_rule, payloads, reference
 from offload_fuzz.ops.shape_domains import Count, Offset, Position, Repetitions, Widths
 from offload_fuzz.types import Array, ArrayType
 
@@ -186,8 +186,8 @@ def take_along_axis_rule(a: Application) -> Value:
     if not indices.is_certain:
         return value, None
     if x.is_singleton:
-        return value, exact(value)
-    return value, x.move(lambda part: _take_along_axis(part, indices.lo, **a.attributes))
+        return value, payloads(a, exact(value))
+    return value, payloads(a, x.move(lambda part: _take_along_axis(part, indices.lo, **a.attributes)))
 
 
 @shaped(

@@ -41,16 +41,17 @@ ATTRIBUTES: dict[str, Callable[[Rng, Array], dict[str, Any]]] = {
     "vector_norm": lambda rng, x: {**_axes(rng, x), "ord": [2, 2, 1, math.inf][int(rng.integers(4))]},
     "argmin": lambda rng, x: {"axis": _axis(rng, x), "keepdims": bool(rng.integers(2))},
     "argsort": lambda rng, x: {"axis": _axis(rng, x), "descending": bool(rng.integers(2))},
-    **dict.fromkeys(
-        ("cumulative_prod", "cumulative_max", "cumulative_min"), lambda rng, x: {"axis": _axis(rng, x)}
-    ),
+    **dict.fromkeys(("cumulative_prod", "cumulative_max", "cumulative_min"), lambda rng, x: {"axis": _axis(rng, x)}),
     "diff": lambda rng, x: {"axis": _axis(rng, x), "n": int(rng.integers(1, 3))},
     "moveaxis": lambda rng, x: {"source": _axis(rng, x), "destination": _axis(rng, x)},
     "swapaxes": lambda rng, x: {"axis1": _axis(rng, x), "axis2": _axis(rng, x)},
     "repeat": lambda rng, x: {"repeats": int(rng.integers(4)), "axis": None if rng.random() < 0.3 else _axis(rng, x)},
     "roll": lambda rng, x: {"shift": _offset(rng), "axis": None if rng.random() < 0.3 else _axis(rng, x)},
     "tile": lambda rng, x: {"repetitions": tuple(rng.integers(0, 3, int(rng.integers(4))).tolist())},
-    "unstack": lambda rng, x: {"axis": (at := _axis(rng, x)), "index": int(rng.integers(max(x.shape[at:][:1] or [1])or 1))},
+    "unstack": lambda rng, x: {
+        "axis": (at := _axis(rng, x)),
+        "index": int(rng.integers(max(x.shape[at:][:1] or [1]) or 1)),
+    },
     "pad": lambda rng, x: {"width": tuple((int(a), int(b)) for a, b in rng.integers(0, 3, (x.ndim, 2)))},
     **dict.fromkeys(("tril", "triu", "rot90"), lambda rng, x: {"k": _offset(rng)}),
     **dict.fromkeys(("diagonal", "trace"), lambda rng, x: {"offset": _offset(rng)}),

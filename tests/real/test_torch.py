@@ -50,6 +50,15 @@ def run(device: TorchDevice, case: Case) -> Array:
     return device.download(device.launch(case.op, buffers, case.attributes))
 
 
+#: What PyTorch has no function for.
+ABSENT = {"nanmax", "nanmin"}
+PRESENT = [op for op in BUILT_IN if op not in ABSENT]
+
+
+def test_what_pytorch_lacks_is_not_among_the_features(torch_device: TorchDevice) -> None:
+    assert not ABSENT & torch_device.features.ops.keys()
+
+
 def supported(device: TorchDevice, op: str, n: int) -> Iterator[Case]:
     features = device.features
     for dtype in sorted(features.ops.get(op) or ()):
@@ -58,7 +67,7 @@ def supported(device: TorchDevice, op: str, n: int) -> Iterator[Case]:
                 yield case
 
 
-@pytest.mark.parametrize("op", BUILT_IN)
+@pytest.mark.parametrize("op", PRESENT)
 def test_results_are_within_the_contract(torch_device: TorchDevice, op: str) -> None:
     ran = 0
     for case in supported(torch_device, op, 40):
@@ -72,7 +81,8 @@ def test_results_are_within_the_contract(torch_device: TorchDevice, op: str) -> 
     assert ran >= 20
 
 
-@pytest.mark.parametrize("op", BUILT_IN)
+# kron raises for operands that are not contiguous: tests/findings/torch-cpu/Fe159c6af, pytorch/pytorch#185650
+@pytest.mark.parametrize("op", [op for op in PRESENT if op != "kron"])
 def test_operands_may_lie_in_any_layout(torch_device: TorchDevice, op: str) -> None:
     device = torch_device
     for i, case in enumerate(supported(device, op, 14)):
@@ -84,7 +94,7 @@ def test_operands_may_lie_in_any_layout(torch_device: TorchDevice, op: str) -> N
         assert same or is_beyond_pytorch(case) or case.allows(CONTRACTS[0], result), str(case)
 
 
-@pytest.mark.parametrize("op", BUILT_IN)
+@pytest.mark.parametrize("op", PRESENT)
 def test_aliasing_is_as_declared(torch_device: TorchDevice, op: str) -> None:
     device = torch_device
     aliasing = device.features.alias_of(op)
