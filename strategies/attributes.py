@@ -10,9 +10,8 @@ from offload_fuzz.ops.base import Op
 from offload_fuzz.types import ArrayType
 
 from .arrays import draw_dtype
-from .shape_attributes import draw_fill, draw_number, draw_repetitions, draw_widths
 from .choices import Choices
-
+from .shape_attributes import draw_fill, draw_number, draw_repetitions, draw_widths
 
 #: relation of the first operand -> the rank that it must have at least.
 ANCHOR_NDIM = {"vector": 1, "sorted": 1, "triple": 1, "matrix": 2}

@@ -174,7 +174,7 @@ class CaseBuilder:
         fresh = step.section(OP_BYTES + PICK_BYTES, FRESH_BYTES)
         draws = step.section(OP_BYTES + PICK_BYTES + FRESH_BYTES, ATTRIBUTE_BYTES)
         if not op.operands:
-            return self._draw_made(op, fresh, draws, attributes)
+            return self._draw_made(op, fresh, draws, attributes, attempt)
         at = anchor_position(op)
         before = len(self.types)
         slots: list[int | None] = [None] * len(op.operands)
@@ -202,8 +202,14 @@ class CaseBuilder:
             return None
         return node
 
-    def _draw_made(self, op: Op, fresh: Choices, draws: Choices, attributes: Mapping[str, Any]) -> Node | None:
-        """A node without operands, of a drawn dtype and of a drawn shape or that of a value there is."""
+    def _draw_made(
+        self, op: Op, fresh: Choices, draws: Choices, attributes: Mapping[str, Any], attempt: int
+    ) -> Node | None:
+        """A node without operands, of a drawn dtype and of a drawn shape or that of a value there is.
+
+        Attributes that do not go together are drawn anew from the bytes behind, and at last taken plain.
+        """
+        draws = Choices(draws.data[attempt:] if attempt < 2 else b"")
         dtypes = tuple(d for d in self.dtypes if d in op.dtypes)
         if not dtypes:
             return None

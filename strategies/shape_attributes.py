@@ -21,15 +21,17 @@ def _bfloat16s(flavour: str) -> list[float]:
     return [float(v) for v in table("bfloat16", flavour)]
 
 
-def draw_number(_: Any, x: ArrayType, choices: Choices, __: Any) -> int | float:
+def draw_number(domain: Any, x: ArrayType, choices: Choices, __: Any) -> int | float:
     """A small number that x's dtype holds: ints for integers, mostly dyadic for floats."""
     if not is_floating(x.dtype):
         signed = DTYPES[x.dtype].kind == "signed integer"
-        return choices.pick((1, 2, 0, 3, 5, 8, 17, 40, *((-1, -2, -3, -9) if signed else ())))
+        ints = (domain.plain, 1, 2, 0, 3, 5, 8, 17, 40, *((-1, -2, -3, -9) if signed else ()))
+        return choices.pick(ints) or (0 if domain.zero else 1)
     if choices.chance(20):
         thirds = choices.pick((1, 2, 4, 10, -1, -7)) / choices.pick((3, 10, 7))
         return float(DTYPES[x.dtype].np.type(thirds))
-    return choices.pick((1.0, 2.0, 0.0, 0.5, 3.0, -1.0, 0.25, 5.0, 8.0, -2.0, 17.0, 40.0, -0.5, 1.5))
+    dyadic = (float(domain.plain), 1.0, 2.0, 0.0, 0.5, 3.0, -1.0, 0.25, 5.0, 8.0, -2.0, 17.0, 40.0, -0.5, 1.5)
+    return choices.pick(dyadic) or (0.0 if domain.zero else 1.0)
 
 
 def draw_repetitions(_: Any, x: ArrayType, choices: Choices, __: Any) -> tuple[int, ...]:

@@ -104,7 +104,7 @@ def _along_axis(
     assert anchor is not None
     n = max(anchor.shape[attributes["axis"]], 1)
     start, step = choices.below(n), choices.below(n)
-    return ((start + step * np.arange(type.size)) % n).astype(type.np).reshape(type.shape)
+    return np.asarray((start + step * np.arange(type.size)) % n).astype(type.np).reshape(type.shape)
 
 
 #: relation -> data for such an operand.

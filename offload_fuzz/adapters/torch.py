@@ -55,8 +55,10 @@ PROBES: dict[str, list[tuple[tuple[int, ...], dict[str, Any]]]] = {
 }
 PLAIN: list[tuple[tuple[int, ...], dict[str, Any]]] = [(SQUARE, {})]
 #: How PyTorch says that something is not there, apart from NotImplementedError.
-ABSENT = ("not implemented", "not supported", "unsupported", "not support", "could not run", "not available")
-ABSENT += torch_shaping.ABSENT
+ABSENT = (
+    *("not implemented", "not supported", "unsupported", "not support", "could not run", "not available"),
+    *torch_shaping.ABSENT,
+)
 
 _custom: dict[str, Callable[..., Tensor]] = {}
 

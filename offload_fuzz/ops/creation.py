@@ -7,6 +7,7 @@ only what is computed from it (arange, linspace) can round.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
 
@@ -14,7 +15,8 @@ import numpy as np
 
 from offload_fuzz.enclosure import between, computed, either_zero, exact, some
 from offload_fuzz.errors import require
-from offload_fuzz.ops.base import Application, Operand, accumulating, shaped
+from offload_fuzz.ops.base import Application, Domain, EncloseRule, Op, Operand, TypeRule, accumulating, shaped
+from offload_fuzz.ops.base import exact as exactly
 from offload_fuzz.ops.rounding import WIDE_UNIT, narrowed, wide_dtype
 from offload_fuzz.ops.rules import Value, exact_rule, reference
 from offload_fuzz.ops.shape_domains import Count, Fill, Number, Offset, ResultDType, Shape
@@ -28,13 +30,13 @@ def holds(dtype: str, value: Any) -> bool:
     if d.kind == "bool":
         return type(value) is bool
     if not d.precision:
-        return type(value) is int and np.iinfo(d.np).min <= value <= np.iinfo(d.np).max
+        return type(value) is int and bool(np.iinfo(d.np).min <= value <= np.iinfo(d.np).max)
     if type(value) is int:
-        return abs(value) <= 2**d.precision
+        return bool(abs(value) <= 2**d.precision)
     if type(value) is not float:
         return False
     with np.errstate(all="ignore"):
-        return math.isnan(value) or float(np.float64(value).astype(d.np)) == value
+        return math.isnan(value) or bool(float(np.float64(value).astype(d.np)) == value)
 
 
 def require_held(dtype: str, **values: Any) -> None:
@@ -43,10 +45,12 @@ def require_held(dtype: str, **values: Any) -> None:
         require(holds(dtype, value), f"{name} is {value!r} but should be a number that {dtype} holds exactly")
 
 
-def made(numpy: Any, enclose: Any = exact_rule, kinds: tuple[str, ...] = ("any",), **attributes: Any) -> Any:
+def made(
+    numpy: Any, enclose: EncloseRule = exact_rule, kinds: tuple[str, ...] = ("any",), **attributes: Domain
+) -> Callable[[TypeRule], Op]:
     """A creation op without operands; its accuracy is that of sums where a rule of its own is given."""
-    accuracy = {} if enclose is exact_rule else {"accuracy": accumulating}
-    return shaped(numpy, enclose, "creation", kinds, operands=(), attributes=attributes, **accuracy)
+    accuracy = exactly if enclose is exact_rule else accumulating
+    return shaped(numpy, enclose, "creation", kinds, accuracy, operands=(), attributes=attributes)
 
 
 # ---------------------------------------------------------------------------------------------------------- constants
@@ -100,7 +104,8 @@ def arange_length(start: float, stop: float, step: float) -> int:
 
 
 def _arange(*, start: Any, stop: Any, step: Any, dtype: str) -> Array:
-    return np.arange(start, stop, step, DTYPES[dtype].np)
+    span: tuple[Any, ...] = (start, stop, step)
+    return np.asarray(np.arange(*span, dtype=DTYPES[dtype].np))
 
 
 def arange_rule(a: Application) -> Value:
@@ -141,7 +146,7 @@ def _around(center: Array, error: Array, underflows: Any, magnitude: Array, a: A
 
 
 @made(
-    _arange, arange_rule, ("numeric",), start=Number(), stop=Number(), step=Number(), dtype=ResultDType()
+    _arange, arange_rule, ("numeric",), start=Number(), stop=Number(4), step=Number(1, zero=False), dtype=ResultDType()
 )  # fmt: skip  # one row
 def arange(*, start: Any, stop: Any, step: Any, dtype: str) -> ArrayType:
     """start, start + step, ... before stop; all three and every element are numbers of the dtype's range."""
@@ -164,8 +169,8 @@ def linspace_rule(a: Application) -> Value:
 
     The step is a rounded difference, divided and so rounded twice, then multiplied by i and added: NumPy's
     `function_base.linspace`, PyTorch's RangeFactoriesKernel.cpp (from the nearer end). JAX's `_linspace` weighs:
-    start * (1 - t) + stop * t with t = i / n rounded, so 1 - t and both products. Exact iff n is a power of two and none
-    of these rounds.
+    start * (1 - t) + stop * t with t = i / n rounded, so 1 - t and both products. Exact iff n is a power of two and
+    none of these rounds.
     """
     dtype, k = a.type.dtype, kept(a)
     w = wide_dtype(dtype)
@@ -187,7 +192,7 @@ def linspace_rule(a: Application) -> Value:
 
 
 @made(
-    _linspace, linspace_rule, ("real floating",), start=Number(), stop=Number(), num=Count(), dtype=ResultDType()
+    _linspace, linspace_rule, ("real floating",), start=Number(), stop=Number(4), num=Count(), dtype=ResultDType()
 )  # fmt: skip  # one row
 def linspace(*, start: Any, stop: Any, num: int, dtype: str) -> ArrayType:
     """num numbers from start to stop, evenly spaced, both ends included."""
@@ -203,7 +208,7 @@ def like_rule(a: Application) -> Value:
     return value, computed(value)
 
 
-def like(numpy: Any, **attributes: Any) -> Any:
+def like(numpy: Any, **attributes: Domain) -> Callable[[TypeRule], Op]:
     """An op that takes only the type of its operand."""
     return shaped(numpy, like_rule, "creation", attributes=attributes)
 
@@ -227,7 +232,7 @@ def zeros_like(x: ArrayType) -> ArrayType:
     return x
 
 
-def _triangle(numpy: Any) -> Any:
+def _triangle(numpy: Any) -> Callable[[TypeRule], Op]:
     """A data movement that puts zeros in."""
     return shaped(numpy, exact_rule, "creation", operands=(Operand("matrix"),), attributes={"k": Offset()}, moves=True)
 

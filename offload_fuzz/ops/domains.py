@@ -35,8 +35,9 @@ def _choice(domain: Any, value: Any) -> bool:
     return any(type(value) is type(known) and value == known for known in domain.values)
 
 
-def _finite(_: Any, value: Any) -> bool:
-    return type(value) is int or (type(value) is float and math.isfinite(value))
+def _finite(domain: Any, value: Any) -> bool:
+    finite = type(value) is int or (type(value) is float and math.isfinite(value))
+    return finite and (domain.zero or value != 0)
 
 
 def _below_2_31(lo: int) -> Callable[[Any, Any], bool]:
@@ -70,7 +71,7 @@ ADMITS: dict[type, tuple[Callable[[Any, Any], bool], str]] = {
     shape_domains.Shape: (_shape, "a tuple of non-negative ints"),
     shape_domains.ResultDType: (lambda _, v: type(v) is str and v in DTYPES, "the name of a dtype"),
     shape_domains.Fill: (lambda _, v: type(v) in (bool, int, float), "a bool, an int or a float"),
-    shape_domains.Number: (_finite, "a finite number"),
+    shape_domains.Number: (_finite, "a finite number of {domain}"),
     shape_domains.Offset: (_below_2_31(1 - 2**31), "an int of less than 32 bits"),
     shape_domains.Count: (_below_2_31(0), "an int from 0 to 2**31 - 1"),
     shape_domains.Position: (_below_2_31(0), "an int from 0 on"),

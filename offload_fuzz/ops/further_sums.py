@@ -6,11 +6,14 @@ Each is stated by the rows that it is made of: what a device may do there, it ma
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
+from attrs import evolve
 
-from offload_fuzz.enclosure import Bounds, Enclosure, between, combine, exact, smallest, largest, some
+from offload_fuzz.contract import Contract
+from offload_fuzz.enclosure import Bounds, Enclosure, between, combine, exact, largest, smallest, some
 from offload_fuzz.errors import require
 from offload_fuzz.ops.base import (
     OPS,
@@ -43,10 +46,20 @@ REDUCE: dict[str, Domain] = {"axis": Axes(), "keepdims": Bool()}
 def applied(
     a: Application, op: str, operands: Sequence[Enclosure], values: Sequence[Array], attributes: Mapping[str, Any]
 ) -> tuple[Array, Enclosure | None]:
-    """What the row `op` says of these operands under the contract of `a`."""
+    """What the row `op` says of these operands under the contract of `a`, and what that allows the op of `a` itself."""
     row = OPS[op]
     type = row.result_type([type_of(v) for v in values], attributes)
-    return row.enclose(Application(row, operands, values, attributes, type, a.contract))
+    return row.enclose(Application(row, operands, values, attributes, type, _lent(a.contract, a.op.name, op)))
+
+
+@lru_cache(maxsize=1024)
+def _lent(contract: Contract, own: str, op: str) -> Contract:
+    """The contract, where `op` may flush and give zeros of either sign if `own` may."""
+    if own not in contract.flushed and own not in contract.either_zero:
+        return contract
+    flushed = contract.flushed.get(own, frozenset()) | contract.flushed.get(op, frozenset())
+    zeros = contract.either_zero | ({op} if own in contract.either_zero else frozenset())
+    return evolve(contract, flushed={**contract.flushed, op: flushed}, either_zero=zeros)
 
 
 def moved(value: Value, function: Callable[[Array], Any]) -> Value:
@@ -60,8 +73,8 @@ def _zero_for_nan(x: Array) -> Array:
     return np.where(np.isnan(x), np.zeros((), x.dtype), x)
 
 
-def _nansum(x: Array, *, axis: Any, keepdims: bool) -> Array:
-    return np.asarray(np.add.reduce(_zero_for_nan(x), axis=axis, keepdims=keepdims))
+def _nansum(x: Array, **over: Any) -> Array:
+    return np.asarray(np.add.reduce(_zero_for_nan(x), **over))
 
 
 def nansum_rule(a: Application) -> Value:
@@ -82,10 +95,9 @@ def nansum(x: ArrayType, *, axis: tuple[int, ...] | None, keepdims: bool) -> Arr
     return ArrayType(x.dtype, reduced_shape(x.shape, normalize_axes(axis, x.ndim), keepdims))
 
 
-def _nanmean(x: Array, *, axis: Any, keepdims: bool) -> Any:
-    total = _nansum(x, axis=axis, keepdims=keepdims)
-    count = np.add.reduce(~np.isnan(x), axis=axis, keepdims=keepdims, dtype=np.int64)
-    return (total / count.astype(x.dtype)).astype(x.dtype)
+def _nanmean(x: Array, **over: Any) -> Any:
+    count = np.asarray(np.add.reduce(~np.isnan(x), dtype=np.int64, **over))
+    return np.asarray(_nansum(x, **over) / count.astype(x.dtype)).astype(x.dtype, copy=False)
 
 
 def nanmean_rule(a: Application) -> Value:
@@ -106,14 +118,19 @@ def nanmean_rule(a: Application) -> Value:
     known = e.is_certain
     lo, hi = (x, x) if known else (wide(b.lo, dtype), wide(b.hi, dtype))  # bounds are 0 where nothing but NaN may be
     s = gather(Bounds(lo, hi, no, no), r, k, known)
-    nothing = np.zeros(a.type.shape, a.type.np)
-    all_true = np.ones(a.type.shape, np.bool_)
-    result = between(nothing, nothing, all_true, all_true)
-    for n in np.unique(count[count > 0]).tolist():
-        part = enclose_sum(s, r.count - 1, r.count if k.flushes else 0, a, k, int(n))
+    nothing, everywhere = np.zeros(a.type.shape, a.type.np), np.ones(a.type.shape, np.bool_)
+    result: Enclosure | None = None
+    for n in np.unique(count).tolist():
+        if n:
+            part = enclose_sum(s, r.count - 1, r.count if k.flushes else 0, a, k, int(n))
+        else:
+            part = between(nothing, nothing, everywhere, everywhere)
+        if result is None:
+            result = part
+            continue
         here = count == n
-        result = combine(lambda p, q, here=here: np.where(here, p, q), part, result)
-    return value, result
+        result = combine(partial(np.where, here), part, result)
+    return value, result or exact(value)
 
 
 @shaped(_nanmean, nanmean_rule, "statistical", ("real floating",), accumulating, attributes=REDUCE)

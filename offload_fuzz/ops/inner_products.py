@@ -35,7 +35,8 @@ def _in_common(x1: Array, x2: Array) -> tuple[Array, Array]:
 # --------------------------------------------------------------------------------------------------------------- vecdot
 def _vecdot(x1: Array, x2: Array, *, axis: int) -> Array:
     x, y = _in_common(x1, x2)
-    return np.asarray(np.vecdot(x, y, axis=axis)).astype(x.dtype, copy=False)
+    over: dict[str, Any] = {"axis": axis}
+    return np.asarray(np.vecdot(x, y, **over)).astype(x.dtype, copy=False)
 
 
 def vecdot_rule(a: Application) -> Value:
@@ -81,7 +82,7 @@ def _tensordot(x1: Array, x2: Array, *, axes: int) -> Array:
     x, y = _in_common(x1, x2)
     first, second = _as_matrices(x.shape, y.shape, axes)
     product = np.matmul(x.reshape(first), y.reshape(second)).astype(x.dtype, copy=False)
-    return product.reshape(x.shape[: x.ndim - axes] + y.shape[axes:])
+    return np.asarray(product).reshape(x.shape[: x.ndim - axes] + y.shape[axes:])
 
 
 def tensordot_rule(a: Application) -> Value:
@@ -162,7 +163,7 @@ PLUS, MINUS = ((1, 2, 0), (2, 0, 1)), ((2, 0, 1), (1, 2, 0))
 def _cross(x1: Array, x2: Array) -> Array:
     (p, q), (r, s) = PLUS, MINUS
     x, y = _in_common(x1, x2)
-    return np.subtract(x[..., p] * y[..., q], x[..., r] * y[..., s])
+    return np.asarray(np.subtract(x[..., p] * y[..., q], x[..., r] * y[..., s]))
 
 
 def cross_rule(a: Application) -> Value:

@@ -57,7 +57,7 @@ def _argsort(x: Array, *, axis: int, descending: bool) -> Array:
     if not descending:
         return np.argsort(x, axis=axis, stable=True)
     backwards = np.flip(np.argsort(np.flip(x, axis), axis=axis, stable=True), axis)
-    return x.shape[axis] - 1 - backwards
+    return np.asarray(x.shape[axis] - 1 - backwards)
 
 
 @shaped(
@@ -122,8 +122,8 @@ def any_(x: ArrayType, *, axis: tuple[int, ...] | None, keepdims: bool) -> Array
     return ArrayType("bool", reduced_shape(x.shape, normalize_axes(axis, x.ndim), keepdims))
 
 
-def _count(x: Array, *, axis: Any, keepdims: bool) -> Any:
-    return np.add.reduce(x != 0, axis=axis, keepdims=keepdims, dtype=np.int64)
+def _count(x: Array, **over: Any) -> Any:
+    return np.add.reduce(np.asarray(x != 0), dtype=np.int64, **over)
 
 
 @shaped(_count, of_truth(_count), "searching", attributes=REDUCE)

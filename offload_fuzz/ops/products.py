@@ -1,4 +1,4 @@
-"""The enclosure rules of prod and cumulative_prod: exact iff the odd parts fit and no sub-product can leave the normal range."""
+"""The rules of prod and cumulative_prod: exact iff the odd parts fit and no sub-product can leave the normal range."""
 
 from __future__ import annotations
 

@@ -6,13 +6,25 @@ swapaxes, tile (as NumPy's), rot90 and pad are no functions of the array API sta
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from offload_fuzz.enclosure import exact
 from offload_fuzz.errors import require
-from offload_fuzz.ops.base import Application, Axis, Choice, NewAxis, Operand, normalize_axis, shaped
+from offload_fuzz.ops.base import (
+    Application,
+    Axis,
+    Choice,
+    Domain,
+    NewAxis,
+    Op,
+    Operand,
+    TypeRule,
+    normalize_axis,
+    shaped,
+)
 from offload_fuzz.ops.manipulation import moving
 from offload_fuzz.ops.rules import Value, exact_rule, payloads, reference
 from offload_fuzz.ops.shape_domains import Count, Offset, Position, Repetitions, Widths
@@ -48,7 +60,7 @@ def _matrix(op: str, x: ArrayType) -> ArrayType:
     return x
 
 
-def moving_matrices(category: str, numpy: Any, **attributes: Any) -> Any:
+def moving_matrices(category: str, numpy: Any, **attributes: Domain) -> Callable[[TypeRule], Op]:
     """A data movement of one operand of two axes at least."""
     return shaped(numpy, exact_rule, category, operands=(Operand("matrix"),), attributes=attributes, moves=True)
 
@@ -145,7 +157,8 @@ def stack(x1: ArrayType, x2: ArrayType, *, axis: int) -> ArrayType:
 
 
 def _meshgrid(x1: Array, x2: Array, *, indexing: str, index: int) -> Array:
-    return np.meshgrid(x1, x2, indexing=indexing)[index]
+    options: Any = {"indexing": indexing}
+    return np.asarray(np.meshgrid(x1, x2, **options)[index])
 
 
 def meshgrid_rule(a: Application) -> Value:

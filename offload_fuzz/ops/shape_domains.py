@@ -22,7 +22,10 @@ class Fill:
 
 @frozen
 class Number:
-    """A finite number; the type rule says which."""
+    """A finite number; the type rule says which. plain: the simplest one; without `zero`, 0 is none of them."""
+
+    plain: int = 0
+    zero: bool = True
 
 
 @frozen

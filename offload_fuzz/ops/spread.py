@@ -121,7 +121,7 @@ def vector_norm(x: ArrayType, *, axis: tuple[int, ...] | None, keepdims: bool, o
 
 # ------------------------------------------------------------------------------------------------------------- variance
 def variance_rule(a: Application) -> Value:
-    """var, std: exact iff no step rounds; else within the bound of the contract's algorithm, `_two_pass` or `_one_pass`.
+    """var, std: exact iff no step rounds; else within the bound of `_two_pass` or `_one_pass`, as the contract says.
 
     NaN where an element is NaN or infinite. Where no more elements than `correction` are left, the divisor is 0 (or
     clipped to it: NumPy and PyTorch), so NaN or an infinity.
@@ -189,8 +189,8 @@ def _rounds(x: Array, dtype: str) -> Array:
 def _may_round(x: Array, mean: Array, apart: Array, r: Reduction, k: Kept, one_pass: bool) -> Array:
     """Whether a step of the algorithm may round: the sum, the mean, the differences, their squares or the sum of these.
 
-    The mean is exact where the sum is and the count is a power of two. One pass makes running means too, which are exact
-    of two elements at most, and perhaps the square of the sum.
+    The mean is exact where the sum is and the count is a power of two. One pass makes running means too, which are
+    exact of two elements at most, and perhaps the square of the sum.
     """
     n = r.count
     if not _is_power_of_two(n) or k.narrow or k.flushes or (one_pass and n > 2):
@@ -227,7 +227,8 @@ def _two_pass(a: Application, x: Array, total: Array, r: Reduction, k: Kept) -> 
 
 
 def _one_pass(a: Application, x: Array, total: Array, r: Reduction, k: Kept) -> tuple[Array, Array, Array]:
-    """Ends of a sum of squared deviations that one pass computes, and the largest number on the way: within 8 * (n + 2) * u * sum(x**2).
+    """Ends of a sum of squared deviations that one pass computes: within 8 * (n + 2) * u * sum(x**2); and the largest
+    number on the way.
 
     sum(x**2) - sum(x)**2 / n is within (3 * n + 5) * u of that; Welford's update, in which each running mean is off by
     e(k) with k * e(k) <= u * sum over j <= k of (j * |M(j)| + 3 * |d(j)|), within (2.4 * n + 12 * sqrt(1 + ln n) + 6)
@@ -259,7 +260,8 @@ def _var(x: Array, *, axis: Any, correction: float, keepdims: bool) -> Any:
         return np.var(x, axis=axes, ddof=correction, keepdims=keepdims)
     # what NumPy gives, without the warning that `np.errstate` does not reach
     mean = np.asarray(np.add.reduce(x, axis=axes, keepdims=True) / x.dtype.type(count))
-    return np.asarray(np.add.reduce(np.square(x - mean), axis=axes, keepdims=keepdims)) / x.dtype.type(0)
+    over: dict[str, Any] = {"axis": axes, "keepdims": keepdims}
+    return np.asarray(np.add.reduce(np.square(x - mean), **over)) / x.dtype.type(0)
 
 
 def _std(x: Array, *, axis: Any, correction: float, keepdims: bool) -> Any:

@@ -17,7 +17,11 @@ LONG = np.dtype(np.longdouble)
 
 def rows(sums: Any) -> dict[str, Lawful]:
     """The rows; `sums` is the module `lawful`, for its orders, accumulators and roundings."""
-    joined, narrowed, terms_last, narrowed_to = sums.joined, sums.narrowed, sums.terms_last, sums.narrowed_to
+    joined, terms_last = sums.joined, sums.terms_last
+
+    def narrowed(x: Any, dtype: Any) -> Array:
+        found: Array = sums.narrowed_to(np.asarray(x), dtype)
+        return found
 
     def accumulator(type: ArrayType, rng: Rng) -> Any:
         found = sums.accumulators(type.np)
@@ -102,7 +106,7 @@ def rows(sums: Any) -> dict[str, Lawful]:
             count, over = dtype.type(n), dtype.type(max(n - correction, 0))
             mean = added(y, rng)[..., None]
             mean = mean / count if rng.integers(2) else mean * (dtype.type(1) / count)
-            mean = narrowed_to(np.asarray(mean), type.np).astype(dtype) if rng.integers(2) else mean
+            mean = narrowed(np.asarray(mean), type.np).astype(dtype) if rng.integers(2) else mean
             apart = np.asarray(y - mean)
             total = added(np.asarray(apart * apart), rng)
             result = total / over if rng.integers(2) or not over else total * (dtype.type(1) / over)
