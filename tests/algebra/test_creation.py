@@ -136,7 +136,8 @@ def test_schedules_with_nodes_without_operands_are_proved_and_run_everywhere() -
     places = open_places(("simulated:0", "simulated:1"))
     for roles in ((0, 0, 0), (1, 1, 1), (1, 2, 1), (1, 0, 2), (0, 1, 2)):
         choices: dict[Any, Any] = {("device", (v,)): r for v, r in enumerate(roles) if r}
-        for more in ({}, {("sync", ()): "minimal"}, {("readback", ()): True}):
+        others: list[dict[Any, Any]] = [{}, {("sync", ()): "minimal"}, {("readback", ()): True}]
+        for more in others:
             plan = Plan({**choices, **more}, 3)
             check_plan(program, plan, 2)
             schedule = lower(program, plan, places)
