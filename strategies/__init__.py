@@ -47,7 +47,7 @@ def _op_table(ops: tuple[str, ...], dtypes: tuple[str, ...]) -> tuple[str, ...]:
     found = tuple(o for o in ops if any(d in OPS[o].dtypes for d in dtypes))
     if not found:
         raise UsageError(f"no op of {', '.join(ops)} takes any of the dtypes {', '.join(dtypes)}; widen either list")
-    return tuple(sorted(found, key=lambda o: (len(OPS[o].operands), len(OPS[o].attributes), list(OPS).index(o))))
+    return tuple(sorted(found, key=lambda o: (len(OPS[o].operands) or 9, len(OPS[o].attributes), list(OPS).index(o))))
 
 
 def known_ops(ops: Sequence[str] | None) -> tuple[str, ...]:

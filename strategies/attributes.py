@@ -6,12 +6,16 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-from offload_fuzz.ops import base
+from offload_fuzz.ops import base, shape_domains
 from offload_fuzz.ops.base import Op
 from offload_fuzz.types import DTYPES, ArrayType, is_complex
 
 from .arrays import draw_dtype
 from .choices import Choices
+from .shape_attributes import draw_fill, draw_number, draw_repetitions, draw_widths
+
+#: relation of the first operand -> the rank that it must have at least.
+ANCHOR_NDIM = {"vector": 1, "sorted": 1, "triple": 1, "matrix": 2}
 
 
 @cache
@@ -19,12 +23,22 @@ def min_ndim(op: Op) -> int:
     """The rank that the first operand must have at least, from the op's relations and domains."""
     if any(o.relation == "contracts" for o in op.operands):
         return 2
-    return int(any(isinstance(d, (base.UnitAxes, base.Index)) or d == base.Axis() for d in op.attributes.values()))
+    if op.operands and op.operands[0].relation in ANCHOR_NDIM:
+        return ANCHOR_NDIM[op.operands[0].relation]
+    domains = (base.UnitAxes, base.Index, shape_domains.NegativeAxis)
+    return int(any(isinstance(d, domains) or d == base.Axis() for d in op.attributes.values()))
 
 
 def draw_attributes(op: Op, x: ArrayType, choices: Choices, dtypes: tuple[str, ...]) -> dict[str, Any]:
     """One value per attribute of `op`, lawful for a first operand of type `x`."""
-    return {name: DRAW[type(domain)](domain, x, choices, dtypes) for name, domain in op.attributes.items()}
+    drawn: dict[str, Any] = {}
+    for name, domain in op.attributes.items():
+        if isinstance(domain, shape_domains.Position):
+            axis = drawn[domain.axis]
+            drawn[name] = choices.below(max(x.shape[axis], 1)) if -x.ndim <= axis < x.ndim else 0
+        else:
+            drawn[name] = DRAW[type(domain)](domain, x, choices, dtypes)
+    return drawn
 
 
 def _axis(domain: Any, x: ArrayType, choices: Choices, _: Any) -> int | None:
@@ -133,6 +147,15 @@ DRAW: dict[type, Callable[[Any, ArrayType, Choices, tuple[str, ...]], Any]] = {
     base.UnitAxes: _unit_axes,
     base.NewAxis: _new_axis,
     base.Index: _index,
+    shape_domains.Shape: lambda _, x, choices, __: x.shape,
+    shape_domains.ResultDType: lambda _, x, choices, __: x.dtype,
+    shape_domains.Fill: draw_fill,
+    shape_domains.Number: draw_number,
+    shape_domains.Offset: lambda _, __, choices, ___: choices.pick((0, 1, -1, 2, 0, -2, 3, 5)),
+    shape_domains.Count: lambda _, __, choices, ___: choices.pick((1, 2, 3, 4, 2, 5, 7, 0)),
+    shape_domains.NegativeAxis: lambda _, x, choices, __: -1 - choices.below(max(x.ndim, 1)),
+    shape_domains.Repetitions: draw_repetitions,
+    shape_domains.Widths: draw_widths,
 }
 
 __all__ = ["draw_attributes", "min_ndim"]

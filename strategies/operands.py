@@ -14,6 +14,7 @@ from offload_fuzz.types import DTYPES, Array, ArrayType
 
 from .arrays import draw_data, draw_shape, make_data, scatter
 from .choices import Choices
+from .shape_operands import ANCHORS, DATA, SHAPE_RELATIONS
 
 
 def broadcasts(a: tuple[int, ...], b: tuple[int, ...]) -> bool:
@@ -88,6 +89,7 @@ RELATIONS: dict[
     "indices": (_never, _fresh_indices),
     "shifts": (_beside, _fresh_beside),
     "exponents": (_beside, _fresh_beside),
+    **SHAPE_RELATIONS,
 }
 
 
@@ -103,6 +105,12 @@ def needs_unit_axis(op: Op) -> bool:
     return any(isinstance(d, UnitAxes) for d in op.attributes.values())
 
 
+def suits_anchor(op: Op, type: ArrayType) -> bool:
+    """Whether a value of this type may be the first operand, as far as the op's relations ask."""
+    relation = op.operands[0].relation
+    return relation not in ANCHORS or ANCHORS[relation][0](type)
+
+
 def near(candidates: Sequence[int], choices: Choices) -> int:
     """One of `candidates` (oldest first), by distance back from the newest, near ones more often."""
     n = len(candidates)
@@ -116,6 +124,8 @@ def fresh_anchor(op: Op, ndim: int, like: Sequence[ArrayType], choices: Choices)
         shape = shape[-3:]
     while len(shape) < ndim:
         shape = (choices.pick((2, 3, 1)), *shape)
+    if op.operands[0].relation in ANCHORS:
+        shape = ANCHORS[op.operands[0].relation][1](shape)
     if needs_unit_axis(op) and 1 not in shape:
         at = choices.below(len(shape) + 1)
         shape = (*shape[:at], 1, *shape[at:])
@@ -153,6 +163,8 @@ def fresh_data(
         far = 1200 if flavour == "wild" else 8
         powers = (scatter(choices.below(65536), type.size) % np.uint64(2 * far + 1)).astype(np.int64) - far
         return frozen_input(powers.astype(type.np).reshape(type.shape))
+    if op.operands[k].relation in DATA:
+        return frozen_input(DATA[op.operands[k].relation](type, anchor, attributes, choices, flavour))
     if flavour == "tame":
         return make_data(type, "counting", 0)
     return draw_data(choices, type, flavour == "wild")

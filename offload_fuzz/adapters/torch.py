@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 from attrs import evolve
 
-from offload_fuzz.adapters import torch_elementwise as elementwise
+from offload_fuzz.adapters import torch_elementwise, torch_shaping
 from offload_fuzz.adapters.torch_ops import ALIASING, Tensor, TorchOps
-from offload_fuzz.contract import shipped_contracts
+from offload_fuzz.contract_files import shipped_contracts
 from offload_fuzz.device import Features
 from offload_fuzz.errors import InternalError, MissingDevice, UsageError
 from offload_fuzz.ops.base import OPS, find_op
@@ -54,11 +54,15 @@ PROBES: dict[str, list[tuple[tuple[int, ...], dict[str, Any]]]] = {
     "getitem": [(SQUARE, {"index": (BACKWARDS, (0, 2, 1))}), (ROW, {"index": (BACKWARDS,)})],
     "setitem": [(SQUARE, {"index": (BACKWARDS, (0, 2, 1))}), (ROW, {"index": (BACKWARDS,)})],
     "take": [(SQUARE, {"axis": 1}), (ROW, {"axis": 0})],
-    **elementwise.PROBES,
+    **torch_elementwise.PROBES,
+    **torch_shaping.PROBES,
 }
 PLAIN: list[tuple[tuple[int, ...], dict[str, Any]]] = [(SQUARE, {})]
 #: How PyTorch says that something is not there, apart from NotImplementedError.
-ABSENT = ("not implemented", "not supported", "unsupported", "not support", "could not run", "not available")
+ABSENT = (
+    *("not implemented", "not supported", "unsupported", "not support", "could not run", "not available"),
+    *torch_shaping.ABSENT,
+)
 
 _custom: dict[str, Callable[..., Tensor]] = {}
 
@@ -112,7 +116,7 @@ class TorchDevice:
         self.device = self._find(device)
         self.place = f"torch:{self.device}"
         self._on_cpu = self.device.type == "cpu"
-        self._ops = TorchOps(self.torch)
+        self._ops = TorchOps(self.torch, self.device)
         self._carriers = {DTYPES[d].np: (np.dtype(c), self._ops.dtypes[d]) for d, c in CARRIERS.items()}
         self._carried = {self._ops.dtypes[d]: (self._ops.dtypes[c], DTYPES[d].np) for d, c in CARRIERS.items()}
         self._runs = dict(self._ops.runs)
@@ -313,12 +317,11 @@ class TorchDevice:
         if dtype not in OPS[op].dtypes:
             return False
         probes = PROBES.get(op, PLAIN)
-        if op in (
-            "astype",
-            "bitcast",
-        ):  # complex numbers become complex ones only, though PyTorch drops imaginary parts
+        if op in ("astype", "bitcast"):  # PyTorch drops imaginary parts, where the standard has no conversion
             alike = {d for d in dtypes if op == "astype" or (DTYPES[d].bits == DTYPES[dtype].bits and d != "bool")}
             probes = [(SQUARE, {"dtype": d}) for d in sorted(alike) if is_complex(d) or not is_complex(dtype)]
+        if not OPS[op].operands:
+            probes = [(shape, {**attributes, "dtype": dtype}) for shape, attributes in probes]
         run = self._runs[op]
         return all(
             self._has(partial(run, self._operands(op, dtype, shape), attributes), f"{op} on {dtype}")

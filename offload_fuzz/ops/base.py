@@ -18,6 +18,7 @@ from attrs import field, frozen
 from offload_fuzz.contract import Contract
 from offload_fuzz.enclosure import Enclosure
 from offload_fuzz.errors import InvalidProgram, UsageError, one_of, require
+from offload_fuzz.ops import shape_domains
 from offload_fuzz.types import KINDS, Array, ArrayType, dtypes_of, promote
 
 TypeRule: TypeAlias = Callable[..., ArrayType]
@@ -114,6 +115,16 @@ Domain: TypeAlias = (
     | UnitAxes
     | NewAxis
     | Index
+    | shape_domains.Shape
+    | shape_domains.ResultDType
+    | shape_domains.Fill
+    | shape_domains.Number
+    | shape_domains.Offset
+    | shape_domains.Count
+    | shape_domains.Position
+    | shape_domains.NegativeAxis
+    | shape_domains.Repetitions
+    | shape_domains.Widths
 )
 DOMAINS = Domain.__args__
 

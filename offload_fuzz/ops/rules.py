@@ -55,6 +55,14 @@ def zero_signs(a: Application, enclosure: Enclosure) -> Enclosure:
     return enclosure
 
 
+def payloads(a: Application, e: Enclosure) -> Enclosure:
+    """`e` of a data movement, with any NaN for a NaN where the contract leaves payloads open."""
+    if a.type.dtype not in a.contract.nan_payload.get(a.op.name, ()):
+        return e
+    b = e.bounds()
+    return between(b.lo, b.hi, b.nan, b.empty) if some(b.nan) else e
+
+
 def flushing(rule: Callable[[Application], Value]) -> Callable[[Application], Value]:
     """The rule, with zero for subnormal operands and results where the contract lets the op take them as zero."""
 
@@ -86,8 +94,8 @@ def exact_rule(a: Application) -> Value:
     value = reference(a)
     if a.op.moves:
         if singletons(a):
-            return value, exact(value)
-        return value, combine(partial(a.op.numpy, **a.attributes), *a.operands)
+            return value, payloads(a, exact(value))
+        return value, payloads(a, combine(partial(a.op.numpy, **a.attributes), *a.operands))
     if singletons(a):
         return value, zero_signs(a, computed(value))
     if a.op.monotone and "other" not in a.op.monotone:

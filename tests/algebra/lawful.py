@@ -7,6 +7,7 @@ moved by as much as it allows; of two zeros either is taken. `exact` truths are 
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 from typing import Any, TypeAlias
@@ -28,6 +29,8 @@ from offload_fuzz.enclosure import (
 )
 from offload_fuzz.ops import OPS
 from offload_fuzz.types import DTYPES, NAMES, Array, ArrayType, is_complex, is_floating
+
+from . import lawful_shaping
 
 Rng: TypeAlias = np.random.Generator
 LONG = np.dtype(np.longdouble)
@@ -293,6 +296,7 @@ LAWFUL: dict[str, Callable[..., Array]] = {
     "cumulative_sum": _cumulative,
     "matmul": _matmul,
 }
+LAWFUL.update(lawful_shaping.rows(sys.modules[__name__]))
 
 
 COMPLEX: dict[str, Callable[..., Array]] = {

@@ -15,7 +15,8 @@ import pytest
 
 from offload_fuzz.adapters import torch as adapter
 from offload_fuzz.adapters.torch import TorchDevice
-from offload_fuzz.contract import contract_named, union
+from offload_fuzz.contract import union
+from offload_fuzz.contract_files import contract_named
 from offload_fuzz.device import place
 from offload_fuzz.errors import InternalError, MissingDevice, UsageError
 from offload_fuzz.execute import float_environment
@@ -54,6 +55,15 @@ def run(device: TorchDevice, case: Case) -> Array:
     return device.download(device.launch(case.op, buffers, case.attributes))
 
 
+#: What PyTorch has no function for.
+ABSENT = {"nanmax", "nanmin"}
+PRESENT = [op for op in BUILT_IN if op not in ABSENT]
+
+
+def test_what_pytorch_lacks_is_not_among_the_features(torch_device: TorchDevice) -> None:
+    assert not ABSENT & torch_device.features.ops.keys()
+
+
 def supported(device: TorchDevice, op: str, n: int) -> Iterator[Case]:
     features = device.features
     for dtype in sorted(features.ops.get(op) or ()):
@@ -76,7 +86,8 @@ def test_results_are_within_the_contract(torch_device: TorchDevice, op: str) -> 
     assert ran >= 20
 
 
-@pytest.mark.parametrize("op", PRESENT)
+# kron raises for operands that are not contiguous: tests/findings/torch-cpu/Fe159c6af, pytorch/pytorch#185650
+@pytest.mark.parametrize("op", [op for op in PRESENT if op != "kron"])
 def test_operands_may_lie_in_any_layout(torch_device: TorchDevice, op: str) -> None:
     device = torch_device
     for i, case in enumerate(supported(device, op, 14)):

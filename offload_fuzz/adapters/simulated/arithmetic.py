@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from offload_fuzz.adapters.simulated import complex_numbers, functions, sums
+from offload_fuzz.adapters.simulated import complex_numbers, functions, shaping, sums
 from offload_fuzz.adapters.simulated.draws import Draws
 from offload_fuzz.adapters.simulated.rounding import BFLOAT16, BITS, FLOAT64, INFINITY, MAGNITUDE, WIDEST, rounded
 from offload_fuzz.ops.base import Op, normalize_axes
@@ -215,6 +215,7 @@ FLOATING: dict[str, Kernel] = {
     "ldexp": power_of_two,
     "nextafter": neighbour,
     "clip": clamp,
+    **shaping.FLOATING,
 }
 #: What runs whatever the dtype.
 ALWAYS: dict[str, Kernel] = {"astype": convert, "take": gather, "abs": absolute}
