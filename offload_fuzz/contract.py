@@ -29,7 +29,11 @@ SECTIONS = (
     "cast_through_float32",
     "flushed",
     "pow_by_root",
+    "composite",
 )
+
+#: The row of `composite` that stands for every op without a row of its own.
+EVERY = "every"
 
 
 def _check_ulps(_: object, __: object, value: Mapping[str, Mapping[str, float]]) -> None:
@@ -48,6 +52,19 @@ def _check_accumulator(_: object, __: object, value: Mapping[str, str]) -> None:
                 raise UsageError(f"contract names accumulator {dtype} = {accumulator!r}; both should be float dtypes")
 
 
+@frozen
+class Steps:
+    """The number format in which the steps of a composite op are sure to be rounded; unit 0: wide, rounded once.
+
+    unit: the relative error of one rounding. eta: the absolute error of a step that underflows. max: the
+    largest number.
+    """
+
+    unit: float
+    eta: float
+    max: float
+
+
 @frozen(eq=False)
 class Contract:
     """The accuracy that a device promises.
@@ -59,6 +76,8 @@ class Contract:
     cast_through_float32: pairs "source->target" whose conversion may round to float32 first.
     flushed: op -> dtypes of which it may take subnormal operands and results as zero.
     pow_by_root: dtypes in which pow(x, 0.5) may be sqrt(x), so that pow(-inf, 0.5) may be NaN.
+    composite: op -> dtype (or "default") -> how many times the bound of its rule, in units of the accumulator, each
+        step of a composite op may be off; 0: its steps are computed wide and the result is rounded once.
     members: the contracts that this one is the union of.
     """
 
@@ -70,6 +89,7 @@ class Contract:
     cast_through_float32: frozenset[str] = frozenset()
     flushed: Mapping[str, frozenset[str]] = field(factory=dict)
     pow_by_root: frozenset[str] = frozenset()
+    composite: Mapping[str, Mapping[str, float]] = field(default=Factory(dict), validator=_check_ulps)
     members: tuple[Contract, ...] = ()
 
     def ulps_of(self, op: str, dtype: str, default: float) -> float:
@@ -80,6 +100,20 @@ class Contract:
         if table is None:
             return default
         return table.get(dtype, table.get("default", default))
+
+    def steps_of(self, op: str, dtype: str, own: bool = False) -> Steps:
+        """The format of the steps of composite `op` on `dtype`; `own`: in the dtype itself at best."""
+        if self.members:
+            found = [m.steps_of(op, dtype, own) for m in self.members]
+            return Steps(max(s.unit for s in found), max(s.eta for s in found), min(s.max for s in found))
+        table = self.composite.get(op) or self.composite.get(EVERY, {})
+        factor = table.get(dtype, table.get("default", 1.0))
+        if not factor:
+            return Steps(0.0, 0.0, float("inf"))
+        kept = DTYPES[self.accumulator_of(dtype)]
+        formats = (kept, DTYPES[dtype]) if own else (kept,)
+        eta = max(2.0 * 2.0**d.emin if self.flushes(op, dtype) else d.eta for d in formats)
+        return Steps(factor * max(d.unit for d in formats), factor * eta, min(d.max for d in formats))
 
     def flushes(self, op: str, dtype: str) -> bool:
         """Whether `op` may take subnormal operands and results of `dtype` as zero."""
@@ -107,6 +141,7 @@ def _weaker(a: Contract, b: Contract) -> Contract:
         a.cast_through_float32 | b.cast_through_float32,
         {op: a.flushed.get(op, frozenset()) | b.flushed.get(op, frozenset()) for op in {*a.flushed, *b.flushed}},
         a.pow_by_root | b.pow_by_root,
+        {},
         (*(a.members or (a,)), *(b.members or (b,))),
     )
 
@@ -135,6 +170,7 @@ def parse_contract(text: str, where: str) -> Contract:
             frozenset(data.get("cast_through_float32", {}).get("casts", ())),
             {op: frozenset(dtypes) for op, dtypes in data.get("flushed", {}).items() if op != "source"},
             frozenset(data.get("pow_by_root", {}).get("dtypes", ())),
+            {op: {k: v for k, v in row.items() if k != "source"} for op, row in data.get("composite", {}).items()},
         )
     except (KeyError, AttributeError, TypeError) as error:
         raise UsageError(

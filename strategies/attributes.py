@@ -11,12 +11,17 @@ from offload_fuzz.types import ArrayType
 
 from .arrays import draw_dtype
 from .choices import Choices
+from .neural import anchor_ranks
+from .operands import anchor_position
 
 
 def min_ndim(op: Op) -> int:
     """The rank that the first operand must have at least, from the op's relations and domains."""
     if any(o.relation == "contracts" for o in op.operands):
         return 2
+    ranks = anchor_ranks(op, anchor_position(op))
+    if ranks is not None:
+        return ranks[0]
     return int(any(isinstance(d, (base.UnitAxes, base.Index)) or d == base.Axis() for d in op.attributes.values()))
 
 
@@ -104,6 +109,17 @@ def _index(_: Any, x: ArrayType, choices: Choices, __: Any) -> tuple[tuple[int |
     return tuple(parts)
 
 
+def _window(domain: Any, x: ArrayType, choices: Choices, _: Any) -> int:
+    fits = min(x.shape[domain.first :], default=1)
+    drawn = int(domain.least) + choices.below(domain.most - domain.least + 1)
+    return max(1, min(fits, drawn))
+
+
+def _divisor(domain: Any, x: ArrayType, choices: Choices, _: Any) -> int:
+    n = x.shape[domain.axis] if domain.axis < x.ndim else 0
+    return choices.pick([r for r in (1, 2, 3, 4, 8, 16, 32) if r == 1 or (n and n % r**domain.power == 0)])
+
+
 DRAW: dict[type, Callable[[Any, ArrayType, Choices, tuple[str, ...]], Any]] = {
     base.Axis: _axis,
     base.Axes: _axes,
@@ -117,6 +133,8 @@ DRAW: dict[type, Callable[[Any, ArrayType, Choices, tuple[str, ...]], Any]] = {
     base.UnitAxes: _unit_axes,
     base.NewAxis: _new_axis,
     base.Index: _index,
+    base.Window: _window,
+    base.Divisor: _divisor,
 }
 
 __all__ = ["draw_attributes", "min_ndim"]

@@ -29,6 +29,7 @@ from .arrays import DTYPE_SHARES, draw_dtype, draw_large_shape
 from .attributes import draw_attributes, min_ndim
 from .choices import Choices
 from .modes import MODE_BYTES, node_modes, schedule_modes
+from .neural import suits as anchor_suits
 from .operands import RELATIONS, anchor_position, fresh_anchor, fresh_data, near, needs_unit_axis
 
 #: Bytes of a step: op, operands, fresh inputs, attributes, modes.
@@ -204,7 +205,11 @@ class CaseBuilder:
             suits = [
                 v
                 for v, t in enumerate(self.types)
-                if t.dtype in dtypes and t.ndim >= ndim and not self.drowned[v] and (not unit or 1 in t.shape)
+                if t.dtype in dtypes
+                and t.ndim >= ndim
+                and not self.drowned[v]
+                and (not unit or 1 in t.shape)
+                and anchor_suits(op, k, t)
             ]
             if suits:
                 return near(suits, pick)

@@ -13,6 +13,8 @@ from offload_fuzz.types import Array, ArrayType
 
 from .arrays import draw_data, draw_shape, make_data
 from .choices import Choices
+from .neural import RELATIONS as NEURAL
+from .neural import anchor_ranks, data_for, draw_anchor, positive, suits
 
 
 def broadcasts(a: tuple[int, ...], b: tuple[int, ...]) -> bool:
@@ -85,6 +87,7 @@ RELATIONS: dict[
     "joins": (_joins, _fresh_joins),
     "region": (_region, _fresh_region),
     "indices": (_never, _fresh_indices),
+    **NEURAL,
 }
 
 
@@ -111,6 +114,9 @@ def fresh_anchor(op: Op, ndim: int, like: Sequence[ArrayType], choices: Choices)
         shape = shape[-3:]
     while len(shape) < ndim:
         shape = (choices.pick((2, 3, 1)), *shape)
+    at = anchor_position(op)
+    if anchor_ranks(op, at) is not None and not suits(op, at, ArrayType("bool", shape)):
+        return draw_anchor(op, at, choices)
     if needs_unit_axis(op) and 1 not in shape:
         at = choices.below(len(shape) + 1)
         shape = (*shape[:at], 1, *shape[at:])
@@ -136,6 +142,10 @@ def fresh_data(
     if op.operands[k].relation == "indices" and anchor is not None:
         n = anchor.shape[attributes["axis"]]
         return frozen_input(np.array([choices.below(max(n, 1)) for _ in range(type.size)], type.np))
+    numbers = data_for(op, k, type, anchor, attributes, choices)
+    if numbers is not None:
+        return numbers
     if flavour == "tame":
         return make_data(type, "counting", 0)
-    return draw_data(choices, type, flavour == "wild")
+    data = draw_data(choices, type, flavour == "wild")
+    return positive(data) if op.operands[k].relation == "channels, positive" and flavour != "wild" else data

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from functools import reduce
 from typing import Any, TypeAlias
 
+from offload_fuzz.adapters.torch_neural import runs as neural_runs
 from offload_fuzz.ops.statistical import accumulated_dtype
 from offload_fuzz.types import DTYPES, promote
 
@@ -89,6 +90,7 @@ class TorchOps:
             "getitem": self._getitem,
             "setitem": self._setitem,
             "take": lambda o, a: t.index_select(o[0], a["axis"], o[1]),
+            **neural_runs(t, forward),
             "astype": lambda o, a: o[0].to(self.dtypes[a["dtype"]], copy=True),
         }
         self.into: dict[str, Into] = {

@@ -3,10 +3,17 @@
 from offload_fuzz.ops import elementwise as elementwise
 from offload_fuzz.ops import statistical as statistical  # isort: split
 
+from offload_fuzz.ops import activations as activations  # isort: split
+
+from offload_fuzz.ops import attention as attention
+from offload_fuzz.ops import convolution as convolution
 from offload_fuzz.ops import data_type as data_type
+from offload_fuzz.ops import embedding as embedding
 from offload_fuzz.ops import indexing as indexing
 from offload_fuzz.ops import linear_algebra as linear_algebra
 from offload_fuzz.ops import manipulation as manipulation
+from offload_fuzz.ops import normalization as normalization
+from offload_fuzz.ops import pooling as pooling
 from offload_fuzz.ops import searching as searching
 from offload_fuzz.ops.base import OPS as OPS
 from offload_fuzz.ops.base import Op as Op
