@@ -65,6 +65,10 @@ class Steps:
     max: float
 
 
+#: Steps that are computed wide.
+WIDE = Steps(0.0, 0.0, float("inf"))
+
+
 @frozen(eq=False)
 class Contract:
     """The accuracy that a device promises.
@@ -101,19 +105,18 @@ class Contract:
             return default
         return table.get(dtype, table.get("default", default))
 
-    def steps_of(self, op: str, dtype: str, own: bool = False) -> Steps:
-        """The format of the steps of composite `op` on `dtype`; `own`: in the dtype itself at best."""
+    def steps_of(self, op: str, dtype: str) -> Steps:
+        """The format of the steps of composite `op` on `dtype`."""
         if self.members:
-            found = [m.steps_of(op, dtype, own) for m in self.members]
+            found = [m.steps_of(op, dtype) for m in self.members]
             return Steps(max(s.unit for s in found), max(s.eta for s in found), min(s.max for s in found))
         table = self.composite.get(op) or self.composite.get(EVERY, {})
         factor = table.get(dtype, table.get("default", 1.0))
         if not factor:
-            return Steps(0.0, 0.0, float("inf"))
-        kept = DTYPES[self.accumulator_of(dtype)]
-        formats = (kept, DTYPES[dtype]) if own else (kept,)
-        eta = max(2.0 * 2.0**d.emin if self.flushes(op, dtype) else d.eta for d in formats)
-        return Steps(factor * max(d.unit for d in formats), factor * eta, min(d.max for d in formats))
+            return WIDE
+        d = DTYPES[self.accumulator_of(dtype)]
+        eta = 2.0 * max(2.0**d.emin, 2.0 ** DTYPES[dtype].emin) if self.flushes(op, dtype) else d.eta
+        return Steps(factor * d.unit, factor * eta, d.max)
 
     def flushes(self, op: str, dtype: str) -> bool:
         """Whether `op` may take subnormal operands and results of `dtype` as zero."""

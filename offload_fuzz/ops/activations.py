@@ -65,6 +65,7 @@ def clip_rule(lo: float, hi: float) -> Callable[[Application], Value]:
         (x,) = a.operands
         b = x.bounds()
         ends = [_clipped(lo, hi)(v) for v in (b.lo, b.hi)]
+        ends = [np.where(v == 0, np.zeros((), v.dtype), v) for v in ends]  # no -0 above +0
         return value, either_zero(between(ends[0], ends[0] if x.is_singleton else ends[1], b.nan, b.empty))
 
     return enclose

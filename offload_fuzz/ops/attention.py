@@ -43,7 +43,7 @@ def softmax_rule(a: Application) -> Value:
     sign, so that it is off by (n-1) units at most. NaN, inf or nothing but -inf in a row make all of it NaN.
     """
     value = reference(a)
-    (x,), k = spans(a), arithmetic(a)
+    (x,), k = spans(a), arithmetic(a, own=True)
     m, rest, s = shifted(k, x, a.attributes["axis"])
     quotient = k.divide(k.increasing(np.exp, rest), s)
     by_logarithm = k.increasing(np.exp, k.subtract(x, k.add(m, k.log(s))))
@@ -51,9 +51,12 @@ def softmax_rule(a: Application) -> Value:
 
 
 def log_softmax_rule(a: Application) -> Value:
-    """log_softmax: (x - max) - log(sum), or x - (max + log(sum)); what cancels leaves absolute errors of x and max."""
+    """log_softmax: (x - max) - log(sum), or x - (max + log(sum)); what cancels leaves absolute errors of x and max.
+
+    Steps may be rounded to the dtype itself: PyTorch keeps max and log(sum) of a row in it.
+    """
     value = reference(a)
-    (x,), k = spans(a), arithmetic(a)
+    (x,), k = spans(a), arithmetic(a, own=True)
     m, rest, s = shifted(k, x, a.attributes["axis"])
     return value, enclosed(a, union(k.subtract(rest, k.log(s)), k.subtract(x, k.add(m, k.log(s)))))
 

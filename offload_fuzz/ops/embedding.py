@@ -40,7 +40,7 @@ def _embedding(weight: Array, indices: Array) -> Array:
     """weight[indices]; an index out of range wraps, as any result is as good as another there."""
     if not weight.shape[0]:
         return np.zeros((*indices.shape, weight.shape[1]), weight.dtype)
-    return np.asarray(weight[indices % weight.shape[0]])
+    return np.asarray(np.take(weight, indices % weight.shape[0], axis=0))
 
 
 def embedding_rule(a: Application) -> Value:
@@ -211,7 +211,7 @@ def _pixel_shuffle(x: Array, *, factor: int) -> Array:
     n, c, h, w = x.shape
     r = factor
     split = x.reshape(n, c // (r * r), r, r, h, w)
-    return split.transpose(0, 1, 4, 2, 5, 3).reshape(n, c // (r * r), h * r, w * r)
+    return np.array(split.transpose(0, 1, 4, 2, 5, 3)).reshape(n, c // (r * r), h * r, w * r)
 
 
 @shaped(

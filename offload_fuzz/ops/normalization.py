@@ -50,7 +50,8 @@ def layer_norm_rule(a: Application) -> Value:
     plain = k.multiply(centred, r, 3.0)
     split = k.subtract(k.multiply(x, r, 3.0), k.multiply(mean, r, 3.0))
     result = k.rounded_to_dtype(union(plain, split))
-    return value, enclosed(a, k.add(k.rounded_to_dtype(k.multiply(result, weight)), k.rounded(bias)))
+    scaled = union(k.multiply(result, weight), k.multiply(centred, k.multiply(r, weight), 3.0))
+    return value, enclosed(a, k.add(k.rounded_to_dtype(scaled), k.rounded(bias)))
 
 
 def _square(k: Arithmetic, x: Span) -> Span:
@@ -70,9 +71,12 @@ def rms_norm_rule(a: Application) -> Value:
 
 
 def batch_norm_rule(a: Application) -> Value:
-    """batch_norm of inference: (x - mean) / sqrt(variance + epsilon), or x * r - mean * r, which may cancel."""
+    """batch_norm of inference: (x - mean) / sqrt(variance + epsilon), or x * r - mean * r, which may cancel.
+
+    Steps may be rounded to the dtype itself: PyTorch keeps r and -mean * r of 16-bit dtypes in it.
+    """
     value = reference(a)
-    (x, mean, variance), k = spans(a), arithmetic(a)
+    (x, mean, variance), k = spans(a), arithmetic(a, own=True)
     mean, variance = (s.part(lambda v: _per_channel(v, x.lo.ndim)) for s in (mean, variance))
     r = _inverse_root(k, variance, a.attributes["epsilon"])
     plain = k.multiply(k.subtract(x, mean), r)

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from attrs import evolve, field, frozen
 
-from offload_fuzz.contract import Steps
+from offload_fuzz.contract import WIDE, Steps
 from offload_fuzz.enclosure import Enclosure, between, either_zero, some
 from offload_fuzz.ops.base import Application
 from offload_fuzz.ops.rounding import LONG_DIGITS, narrowed, wide, wide_dtype
@@ -61,13 +61,15 @@ class Span:
 class Arithmetic:
     """The steps of an op on `dtype` whose roundings are those of `steps`; each returns a `Span`.
 
-    host: the relative error of the wide arithmetic itself.
+    host: the relative error of the wide arithmetic itself. own: the format to which each step is rounded as well, where
+    an op is somewhere a chain of ops whose results have the dtype of the operands.
     """
 
     dtype: str
     steps: Steps
     host: float
     flushes: bool = False
+    own: Steps = WIDE
 
     # -------------------------------------------------------------------------------------------------- in and out
     def number(self, x: float) -> Span:
@@ -112,9 +114,11 @@ class Arithmetic:
         top: float = math.inf,
     ) -> Span:
         """The ends moved outward by `n` units and more, and to an infinity beyond the largest number."""
-        lost = absolute + ((n or 1.0) * self.steps.eta if underflows or self.flushes else 0.0)
-        rate = (n * self.steps.unit + relative) * (1.0 + 2.0**-5) + self.host
-        top = min(top, self.steps.max)
+        chained = n % FUNCTION + n // FUNCTION  # a function is one step
+        eta = (n or 1.0) * self.steps.eta + (chained or 1.0) * self.own.eta
+        lost = absolute + (eta if underflows or self.flushes else 0.0)
+        rate = (n * self.steps.unit + chained * self.own.unit + relative) * (1.0 + 2.0**-5) + self.host
+        top = min(top, self.steps.max, self.own.max)
         below = lo - np.where(np.isfinite(lo), np.abs(lo) * rate + lost, 0.0)
         above = hi + np.where(np.isfinite(hi), np.abs(hi) * rate + lost, 0.0)
         inf = lo.dtype.type(np.inf)
@@ -168,6 +172,7 @@ class Arithmetic:
         # a reciprocal that underflows or overflows on the way: 1 / y may be lost altogether
         least, most = (f(np.abs(ends[0]), np.abs(ends[1])) for f in (np.minimum, np.maximum))
         far = (least * self.steps.max < 2.0) | (most * self.steps.eta > self.steps.unit)
+        far = far | (least * self.own.max < 2.0) | (most * self.own.eta > self.own.unit)
         s = self.widened(lo, hi, n, underflows=True)
         if some(far):
             reciprocal = self.widened(
@@ -228,11 +233,12 @@ class Arithmetic:
         return _opened(s, np.broadcast_to(nan, s.lo.shape))
 
     def _sum(self, lo: Array, hi: Array, magnitude: Array, n: float, underflows: float, nan: Array) -> Span:
-        error = magnitude * (n * self.steps.unit * (1.0 + 2.0**-5) + (n + 8) * self.host)
-        error = error + underflows * self.steps.eta + (n * self.steps.eta if self.flushes else 0.0)
+        roundings = n * self.steps.unit + self.own.unit
+        error = magnitude * (roundings * (1.0 + 2.0**-5) + (n + 8) * self.host)
+        error = error + underflows * self.steps.eta + (n * self.steps.eta if self.flushes else 0.0) + self.own.eta
         below, above = lo - error, hi + error
         lost = np.isnan(below) | np.isnan(above) | ~np.isfinite(magnitude)
-        risky = ~lost & (magnitude + error > self.steps.max)  # some partial sum may overflow
+        risky = ~lost & (magnitude + error > min(self.steps.max, self.own.max))  # some partial sum may overflow
         zero = lo.dtype.type(0)
         s = Span(np.where(lost, zero, below), np.where(lost, zero, above), np.asarray(nan))
         inf = lo.dtype.type(np.inf)
@@ -275,9 +281,11 @@ def pick(where: Array, x: Span, y: Span) -> Span:
 
 # --------------------------------------------------------------------------------------------- operands and results
 def arithmetic(a: Application, own: bool = False) -> Arithmetic:
-    """The arithmetic of composite op `a`; own: its steps are rounded to the dtype itself at best."""
+    """The arithmetic of composite op `a`; own: its steps may be rounded to the dtype itself, one by one."""
     dtype, name = a.type.dtype, a.op.name
-    return Arithmetic(dtype, a.contract.steps_of(name, dtype, own), HOST[dtype], a.contract.flushes(name, dtype))
+    steps, d = a.contract.steps_of(name, dtype), DTYPES[dtype]
+    chained = Steps(d.unit, d.eta, d.max) if own and 0.0 < steps.unit < d.unit else WIDE
+    return Arithmetic(dtype, steps, HOST[dtype], a.contract.flushes(name, dtype), chained)
 
 
 def spans(a: Application) -> list[Span]:
@@ -293,7 +301,7 @@ def spans(a: Application) -> list[Span]:
 def enclosed(a: Application, s: Span) -> Enclosure:
     """The enclosure of a result that was computed as `s` and rounded to the dtype; a zero has either sign."""
     shape, dtype = a.type.shape, a.type.dtype
-    lo, hi = (np.broadcast_to(narrowed(v, dtype), shape) for v in (s.lo, s.hi))
+    lo, hi = (np.broadcast_to(narrowed(v + 0, dtype), shape) for v in (s.lo, s.hi))  # + 0: no -0 above +0
     nan, must = (np.broadcast_to(v, shape) for v in (s.nan | s.must, s.must))
     e = either_zero(between(lo, hi, nan, must))
     return or_flushed(e) if a.contract.flushes(a.op.name, dtype) else e

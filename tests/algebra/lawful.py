@@ -243,10 +243,15 @@ LAWFUL: dict[str, Callable[..., Array]] = {
 }
 
 
+from .lawful_neural import LAWFUL as NEURAL  # noqa: E402  # it takes the arithmetic above
+
+
 def evaluate(op: str, rng: Rng, type: ArrayType, operands: Sequence[Array], attributes: Mapping[str, Any]) -> Array:
     """A lawful result of `op` on known operands."""
     if op == "astype":
         return _astype(rng, type, *operands, **attributes)
+    if is_floating(type.dtype) and op in NEURAL:
+        return NEURAL[op](rng, type, *operands, **attributes)
     if is_floating(type.dtype) and op in LAWFUL:
         return LAWFUL[op](rng, type, *operands, **attributes)
     result = np.asarray(OPS[op].numpy(*operands, **attributes)).astype(type.np)

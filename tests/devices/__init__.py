@@ -20,6 +20,8 @@ from offload_fuzz.ops import OPS
 from offload_fuzz.ops.base import Application
 from offload_fuzz.types import DTYPES, Array, ArrayType, is_floating, type_of
 
+from .neural import MAKERS
+
 Rng: TypeAlias = np.random.Generator
 Applied: TypeAlias = tuple[tuple[Array, ...], dict[str, Any]]  # operands and attributes
 SHAPES: tuple[tuple[int, ...], ...] = ((), (1,), (3,), (0,), (17,), (2, 3), (4, 1), (0, 2), (2, 3, 4), (3, 1, 5))
@@ -107,6 +109,8 @@ def cases(op: str, dtype: str, n: int, seed: int = 0) -> Iterator[Case]:
 
 
 def _apply(rng: Rng, op: str, dtype: str, shape: tuple[int, ...], manner: str) -> Applied:
+    if op in MAKERS:
+        return MAKERS[op](rng, op, lambda s: elements(rng, dtype, s, manner), shape)
     x = elements(rng, dtype, shape, manner)
     if op == "where":
         return (elements(rng, "bool", _broadcastable(rng, shape), manner), x, _other(rng, dtype, shape, manner)), {}
