@@ -24,7 +24,7 @@ from offload_fuzz.ops.base import (
 )
 from offload_fuzz.ops.rules import Value, reference
 from offload_fuzz.ops.steps import FUNCTION, Arithmetic, Span, arithmetic, enclosed, pick, spans, union, widely
-from offload_fuzz.types import Array, ArrayType
+from offload_fuzz.types import DTYPES, Array, ArrayType
 
 
 # ------------------------------------------------------------------------------------------------------ the softmax
@@ -33,7 +33,19 @@ def shifted(k: Arithmetic, x: Span, axis: int) -> tuple[Span, Span, Span]:
     m = k.largest(x, axis)
     rest = k.subtract(x, m)
     rest = Span(rest.lo, np.minimum(rest.hi, 0), rest.nan, rest.must)  # no element is above the largest
-    return m, rest, k.total(k.increasing(np.exp, rest), axis)
+    return m, rest, at_least_one(k, k.total(k.increasing(np.exp, rest), axis), x.lo.shape[axis])
+
+
+def at_least_one(k: Arithmetic, s: Span, n: int) -> Span:
+    """The sum of n exps, of which that of the largest element is 1, as it is rounded like itself."""
+    one = k.rounded(k.number(1.0), FUNCTION + 2.0 + n)
+    return Span(np.maximum(s.lo, np.maximum(one.lo, 0)), s.hi, s.nan, s.must)
+
+
+def share(k: Arithmetic, e: Span, s: Span, n: int) -> Span:
+    """e / s, where e is one of the n terms of s: 1 at most, but for roundings."""
+    p, top = k.divide(e, s), k.rounded(k.number(1.0), FUNCTION + 6.0 + n)
+    return Span(np.maximum(p.lo, -top.hi), np.minimum(p.hi, top.hi), p.nan, p.must)
 
 
 def softmax_rule(a: Application) -> Value:
@@ -45,7 +57,7 @@ def softmax_rule(a: Application) -> Value:
     value = reference(a)
     (x,), k = spans(a), arithmetic(a, own=True)
     m, rest, s = shifted(k, x, a.attributes["axis"])
-    quotient = k.divide(k.increasing(np.exp, rest), s)
+    quotient = share(k, k.increasing(np.exp, rest), s, x.lo.shape[a.attributes["axis"]])
     by_logarithm = k.increasing(np.exp, k.subtract(x, k.add(m, k.log(s))))
     return value, enclosed(a, union(quotient, by_logarithm))
 
@@ -156,15 +168,36 @@ def attention_rule(a: Application) -> Value:
     e = Span(*(np.where(masked, none, x) for x, none in (
         (np.maximum(e.lo, 0), 0), (e.hi, 0), (e.nan, False), (e.must, False)
     )))  # fmt: skip  # no weight
-    s = k.total(e, -1, 2.0)
-    before = k.products(k.rounded_to_dtype(k.divide(e, s)), v, 2.0)
+    n = e.lo.shape[-1]
+    s = at_least_one(k, k.total(e, -1, 2.0), 2 * n)
+    before = k.products(k.rounded_to_dtype(share(k, e, s, 2 * n)), v, 2.0)
     after = k.divide(k.products(k.rounded_to_dtype(e), v, 2.0), s)
-    result = union(before, after)
+    result = _among(k, union(before, after), v, open_v, n)
     spoilt = np.broadcast_to(spoilt, result.lo.shape)
     result = Span(
         np.where(spoilt, -inf, result.lo), np.where(spoilt, inf, result.hi), result.nan | spoilt, result.must & ~spoilt
     )
     return value, enclosed(a, result)
+
+
+def _among(k: Arithmetic, result: Span, v: Span, open_v: Array, n: int) -> Span:
+    """`result`, no further beyond the values than roundings take it: weights that are not negative make a mean of them.
+
+    Of n weights and products, the sum of either is off by 2 n units at most, and each by a dozen of the steps and by
+    three roundings to the dtype; what underflows is lost against a sum of at least 1.
+    """
+    if np.count_nonzero(open_v):
+        return result
+    unit = (4.0 * n + 32.0) * k.steps.unit + 8.0 * k.own.unit
+    eta = (4.0 * n + 32.0) * (k.steps.eta + k.own.eta)
+    if k.steps.unit:
+        unit, eta = unit + 4.0 * DTYPES[k.dtype].unit, eta + 4.0 * n * DTYPES[k.dtype].eta
+    size = np.max(v.magnitude, axis=-2, keepdims=True)
+    slack = size * (2.0 * unit + (n + 64.0) * k.host) + (2.0 + size) * eta
+    lo = np.maximum(result.lo, np.min(v.lo, axis=-2, keepdims=True) - slack)
+    hi = np.minimum(result.hi, np.max(v.hi, axis=-2, keepdims=True) + slack)
+    fits = unit < 0.125  # else the roundings are no small part of the whole
+    return Span(lo, hi, result.nan, result.must) if fits else result
 
 
 def _scale(d: int) -> float:
