@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from attrs import evolve
 
 from offload_fuzz.errors import require
 from offload_fuzz.ops.base import (
@@ -143,7 +144,8 @@ def attention_rule(a: Application) -> Value:
     is up to 4 roundings more of each. Steps are rounded to the dtype itself at best: PyTorch's math path keeps scores
     in it, and its flash kernel rounds the exps to it before they meet v. A kernel that goes block by block takes each
     exp as a product of two (twice the error) and adds block sums in its own order, which the bound of a sum covers.
-    What is masked has no weight; where a masked score, key or value is not finite, the row may be anything.
+    What is masked has no weight. Where a score, masked or not, or a masked value is not finite, the row may be
+    anything: PyTorch's flash kernel gives 0 for a row of NaN scores, its math path NaN.
     """
     value = reference(a)
     (q, key, v), k = spans(a), arithmetic(a, own=True)
@@ -151,33 +153,22 @@ def attention_rule(a: Application) -> Value:
     scores = k.products(q, key.part(lambda x: np.swapaxes(x, -1, -2)), 4.0)
     scores = k.multiply(scores, k.constant(_scale(d)), 2.0)
     masked = ~np.tri(*scores.lo.shape[-2:], dtype=np.bool_) if causal else np.zeros(scores.lo.shape[-2:], np.bool_)
-    spoilt = np.any(masked & (scores.nan | ~np.isfinite(scores.magnitude)), axis=-1, keepdims=True)
+    spoilt = np.any(scores.nan | ~np.isfinite(scores.magnitude), axis=-1, keepdims=True)
     open_v = np.any(v.nan | ~np.isfinite(v.magnitude), axis=-1)
     spoilt = spoilt | np.any(masked & open_v[..., None, :], axis=-1, keepdims=True)
 
-    inf = scores.lo.dtype.type(np.inf)
-    kept = Span(*(np.where(masked, none, x) for x, none in (
-        (scores.lo, -inf), (scores.hi, -inf), (scores.nan, False), (scores.must, False)
-    )))  # fmt: skip  # what is masked is left out
-    m = k.largest(kept, -1)
-    safe = Span(*(np.where(masked, none, x) for x, none in (
-        (kept.lo, 0), (kept.hi, 0), (kept.nan, False), (kept.must, False)
-    )))  # fmt: skip  # no -inf - -inf where it is masked
-    rest = k.subtract(safe, m)
-    e = k.increasing(np.exp, Span(rest.lo, np.minimum(rest.hi, 0), rest.nan, rest.must), 2.0 * FUNCTION + 2.0)
-    e = Span(*(np.where(masked, none, x) for x, none in (
-        (np.maximum(e.lo, 0), 0), (e.hi, 0), (e.nan, False), (e.must, False)
-    )))  # fmt: skip  # no weight
+    m = k.largest(pick(masked, k.number(-np.inf), scores), -1)
+    rest = k.subtract(pick(masked, k.number(0.0), scores), m)
+    e = k.increasing(np.exp, evolve(rest, hi=np.minimum(rest.hi, 0)), 2.0 * FUNCTION + 2.0)
+    e = pick(masked, k.number(0.0), evolve(e, lo=np.maximum(e.lo, 0)))
     n = e.lo.shape[-1]
     s = at_least_one(k, k.total(e, -1, 2.0), 2 * n)
     before = k.products(k.rounded_to_dtype(share(k, e, s, 2 * n)), v, 2.0)
     after = k.divide(k.products(k.rounded_to_dtype(e), v, 2.0), s)
     result = _among(k, union(before, after), v, open_v, n)
-    spoilt = np.broadcast_to(spoilt, result.lo.shape)
-    result = Span(
-        np.where(spoilt, -inf, result.lo), np.where(spoilt, inf, result.hi), result.nan | spoilt, result.must & ~spoilt
-    )
-    return value, enclosed(a, result)
+    inf = np.asarray(np.inf, result.lo.dtype)
+    anything = Span(-inf, inf, np.asarray(True))
+    return value, enclosed(a, pick(spoilt, anything, result))
 
 
 def _among(k: Arithmetic, result: Span, v: Span, open_v: Array, n: int) -> Span:
