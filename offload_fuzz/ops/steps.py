@@ -54,7 +54,7 @@ class Span:
     @property
     def magnitude(self) -> Array:
         """The largest size of an element."""
-        return np.maximum(np.abs(self.lo), np.abs(self.hi))
+        return np.abs(self.lo) if self.hi is self.lo else np.maximum(np.abs(self.lo), np.abs(self.hi))
 
 
 @frozen(eq=False)
@@ -119,15 +119,20 @@ class Arithmetic:
         lost = absolute + (eta if underflows or self.flushes else 0.0)
         rate = (n * self.steps.unit + chained * self.own.unit + relative) * (1.0 + 2.0**-5) + self.host
         top = min(top, self.steps.max, self.own.max)
-        below = lo - np.where(np.isfinite(lo), np.abs(lo) * rate + lost, 0.0)
-        above = hi + np.where(np.isfinite(hi), np.abs(hi) * rate + lost, 0.0)
-        inf = lo.dtype.type(np.inf)
-        return Span(np.where(below < -top, -inf, below), np.where(above > top, inf, above))
+        low = np.abs(lo) * rate + lost
+        high = low if hi is lo else np.abs(hi) * rate + lost
+        below, above = lo - low, hi + high
+        if math.isfinite(top) or not np.isfinite(np.sum(low) + np.sum(high)):  # an infinity stays, else inf - inf
+            inf = lo.dtype.type(np.inf)
+            below = np.where(np.isinf(lo), lo, np.where(below < -top, -inf, below))
+            above = np.where(np.isinf(hi), hi, np.where(above > top, inf, above))
+        return Span(below, above)
 
     # ------------------------------------------------------------------------------------------------------- steps
     def negative(self, x: Span) -> Span:
         """-x."""
-        return Span(-x.hi, -x.lo, x.nan, x.must)
+        lo = -x.hi
+        return Span(lo, lo if x.hi is x.lo else -x.lo, x.nan, x.must)
 
     def absolute(self, x: Span) -> Span:
         """|x|."""
@@ -138,13 +143,15 @@ class Arithmetic:
     def clip(self, x: Span, lo: float = -math.inf, hi: float = math.inf) -> Span:
         """min(max(x, lo), hi); NaN stays."""
         bottom, top = (x.lo.dtype.type(v) for v in (lo, hi))
-        return Span(np.clip(x.lo, bottom, top), np.clip(x.hi, bottom, top), x.nan, x.must)
+        low = np.clip(x.lo, bottom, top)
+        return Span(low, low if x.hi is x.lo else np.clip(x.hi, bottom, top), x.nan, x.must)
 
     def add(self, x: Span, y: Span, n: float = 1.0) -> Span:
         """x + y. A sum that underflows is exact."""
         clash = ((x.lo == -np.inf) & (y.hi == np.inf)) | ((x.hi == np.inf) & (y.lo == -np.inf))
         sure = ((x.lo == np.inf) & (y.hi == -np.inf)) | ((x.hi == -np.inf) & (y.lo == np.inf))
-        lo, hi = _or(x.lo + y.lo, -np.inf), _or(x.hi + y.hi, np.inf)
+        lo = _or(x.lo + y.lo, -np.inf)
+        hi = lo if x.hi is x.lo and y.hi is y.lo and not some(clash) else _or(x.hi + y.hi, np.inf)
         return self._joined(self.widened(lo, hi, n), clash, sure, x, y)
 
     def subtract(self, x: Span, y: Span, n: float = 1.0) -> Span:
@@ -153,10 +160,12 @@ class Arithmetic:
 
     def multiply(self, x: Span, y: Span, n: float = 1.0) -> Span:
         """x * y; NaN where 0 may meet an infinity."""
-        corners = [_or(p * q, 0.0) for p in (x.lo, x.hi) for q in (y.lo, y.hi)]
-        x0, y0 = ((s.lo <= 0) & (s.hi >= 0) for s in (x, y))
-        clash = (x0 & np.isinf(y.magnitude)) | (y0 & np.isinf(x.magnitude))
-        lo, hi = np.minimum.reduce(corners), np.maximum.reduce(corners)
+        lo, hi = _corners(np.multiply, (x.lo, x.hi), (y.lo, y.hi))
+        clash = np.asarray(False)
+        wild_x, wild_y = np.isinf(x.magnitude), np.isinf(y.magnitude)
+        if some(wild_x) or some(wild_y):
+            x0, y0 = ((s.lo <= 0) & (s.hi >= 0) for s in (x, y))
+            clash = (x0 & wild_y) | (y0 & wild_x)
         return self._joined(self.widened(lo, hi, n, underflows=True), clash, np.asarray(False), x, y)
 
     def divide(self, x: Span, y: Span, n: float = 3.0) -> Span:
@@ -164,11 +173,12 @@ class Arithmetic:
         zero = (y.lo <= 0) & (y.hi >= 0)
         one = y.lo.dtype.type(1)
         ends = (np.where(zero, one, y.lo), np.where(zero, one, y.hi))
-        corners = [_or(p / q, 0.0) for p in (x.lo, x.hi) for q in ends]
+        ends = ends if y.hi is not y.lo else (ends[0], ends[0])
+        lo, hi = _corners(np.divide, (x.lo, x.hi), ends)
         clash = zero | (np.isinf(x.magnitude) & np.isinf(y.magnitude))
-        lo, hi = np.minimum.reduce(corners), np.maximum.reduce(corners)
-        inf = lo.dtype.type(np.inf)
-        lo, hi = np.where(zero, -inf, lo), np.where(zero, inf, hi)
+        if some(zero):
+            inf = lo.dtype.type(np.inf)
+            lo, hi = np.where(zero, -inf, lo), np.where(zero, inf, hi)
         # a reciprocal that underflows or overflows on the way: 1 / y may be lost altogether
         least, most = (f(np.abs(ends[0]), np.abs(ends[1])) for f in (np.minimum, np.maximum))
         far = (least * self.steps.max < 2.0) | (most * self.steps.eta > self.steps.unit)
@@ -254,7 +264,16 @@ class Arithmetic:
 
 def _or(x: Array, otherwise: float) -> Array:
     """`x`, with `otherwise` for NaN."""
-    return np.where(np.isnan(x), x.dtype.type(otherwise), x)
+    nan = np.isnan(x)
+    return np.where(nan, x.dtype.type(otherwise), x) if some(nan) else np.asarray(x)
+
+
+def _corners(function: np.ufunc, x: tuple[Array, Array], y: tuple[Array, Array]) -> tuple[Array, Array]:
+    """The least and the largest result at the ends, 0 for NaN."""
+    found = [_or(function(p, q), 0.0) for p in x[: 1 + (x[1] is not x[0])] for q in y[: 1 + (y[1] is not y[0])]]
+    if len(found) == 1:
+        return found[0], found[0]
+    return np.minimum.reduce(found), np.maximum.reduce(found)
 
 
 def _opened(s: Span, open_: Array) -> Span:
@@ -294,7 +313,8 @@ def spans(a: Application) -> list[Span]:
     for e in a.operands:
         dtype = NAMES[e.lo.dtype]
         b = (or_flushed(e) if a.contract.flushes(a.op.name, dtype) else e).bounds()
-        found.append(Span(wide(b.lo, dtype), wide(b.hi, dtype), b.nan, b.empty))
+        lo = wide(b.lo, dtype)
+        found.append(Span(lo, lo if b.hi is b.lo else wide(b.hi, dtype), b.nan, b.empty))
     return found
 
 
