@@ -12,6 +12,8 @@ from offload_fuzz.types import DTYPES, ArrayType, is_complex
 
 from .arrays import draw_dtype
 from .choices import Choices
+from .neural import anchor_ranks
+from .operands import anchor_position
 from .shape_attributes import draw_fill, draw_number, draw_repetitions, draw_widths
 
 #: relation of the first operand -> the rank that it must have at least.
@@ -25,6 +27,9 @@ def min_ndim(op: Op) -> int:
         return 2
     if op.operands and op.operands[0].relation in ANCHOR_NDIM:
         return ANCHOR_NDIM[op.operands[0].relation]
+    ranks = anchor_ranks(op, anchor_position(op)) if op.operands else None
+    if ranks is not None:
+        return ranks[0]
     domains = (base.UnitAxes, base.Index, shape_domains.NegativeAxis)
     return int(any(isinstance(d, domains) or d == base.Axis() for d in op.attributes.values()))
 
@@ -133,6 +138,17 @@ def _same_width(_: Any, x: ArrayType, choices: Choices, dtypes: tuple[str, ...])
     return choices.pick([d for d in DTYPES if DTYPES[d].bits == bits and d != "bool" and d in {*dtypes, x.dtype}])
 
 
+def _window(domain: Any, x: ArrayType, choices: Choices, _: Any) -> int:
+    fits = min(x.shape[domain.first :], default=1)
+    drawn = int(domain.least) + choices.below(domain.most - domain.least + 1)
+    return max(1, min(fits, drawn))
+
+
+def _divisor(domain: Any, x: ArrayType, choices: Choices, _: Any) -> int:
+    n = x.shape[domain.axis] if domain.axis < x.ndim else 0
+    return choices.pick([r for r in (1, 2, 3, 4, 8, 16, 32) if r == 1 or (n and n % r**domain.power == 0)])
+
+
 DRAW: dict[type, Callable[[Any, ArrayType, Choices, tuple[str, ...]], Any]] = {
     base.Axis: _axis,
     base.Axes: _axes,
@@ -156,6 +172,8 @@ DRAW: dict[type, Callable[[Any, ArrayType, Choices, tuple[str, ...]], Any]] = {
     shape_domains.NegativeAxis: lambda _, x, choices, __: -1 - choices.below(max(x.ndim, 1)),
     shape_domains.Repetitions: draw_repetitions,
     shape_domains.Widths: draw_widths,
+    base.Window: _window,
+    base.Divisor: _divisor,
 }
 
 __all__ = ["draw_attributes", "min_ndim"]

@@ -28,6 +28,7 @@ from .arrays import DTYPE_SHARES, draw_dtype, draw_large_shape, draw_shape
 from .attributes import draw_attributes, min_ndim
 from .choices import Choices
 from .modes import MODE_BYTES, node_modes, schedule_modes
+from .neural import suits as anchor_suits
 from .operands import (
     RELATIONS,
     anchor_position,
@@ -236,6 +237,7 @@ class CaseBuilder:
                 and not self.drowned[v]
                 and (not unit or 1 in t.shape)
                 and suits_anchor(op, t)
+                and anchor_suits(op, k, t)
             ]
             if suits:
                 return near(suits, pick)

@@ -14,6 +14,8 @@ from offload_fuzz.types import DTYPES, Array, ArrayType
 
 from .arrays import draw_data, draw_shape, make_data, scatter
 from .choices import Choices
+from .neural import RELATIONS as NEURAL
+from .neural import anchor_ranks, data_for, draw_anchor, positive, suits
 from .shape_operands import ANCHORS, DATA, SHAPE_RELATIONS
 
 
@@ -90,6 +92,7 @@ RELATIONS: dict[
     "shifts": (_beside, _fresh_beside),
     "exponents": (_beside, _fresh_beside),
     **SHAPE_RELATIONS,
+    **NEURAL,
 }
 
 
@@ -126,6 +129,9 @@ def fresh_anchor(op: Op, ndim: int, like: Sequence[ArrayType], choices: Choices)
         shape = (choices.pick((2, 3, 1)), *shape)
     if op.operands[0].relation in ANCHORS:
         shape = ANCHORS[op.operands[0].relation][1](shape)
+    at = anchor_position(op)
+    if anchor_ranks(op, at) is not None and not suits(op, at, ArrayType("bool", shape)):
+        return draw_anchor(op, at, choices)
     if needs_unit_axis(op) and 1 not in shape:
         at = choices.below(len(shape) + 1)
         shape = (*shape[:at], 1, *shape[at:])
@@ -165,6 +171,10 @@ def fresh_data(
         return frozen_input(powers.astype(type.np).reshape(type.shape))
     if op.operands[k].relation in DATA:
         return frozen_input(DATA[op.operands[k].relation](type, anchor, attributes, choices, flavour))
+    numbers = data_for(op, k, type, anchor, attributes, choices)
+    if numbers is not None:
+        return numbers
     if flavour == "tame":
         return make_data(type, "counting", 0)
-    return draw_data(choices, type, flavour == "wild")
+    data = draw_data(choices, type, flavour == "wild")
+    return positive(data) if op.operands[k].relation == "channels, positive" and flavour != "wild" else data

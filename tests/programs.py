@@ -18,6 +18,7 @@ from offload_fuzz.program import Builder, Program
 from offload_fuzz.types import DTYPES, Array, ArrayType, type_of
 
 from .devices import MANNERS, elements
+from .devices.neural import MAKERS
 from .devices.shaping import shaping_case
 
 #: Source of a value: input data, or (op, operands, attributes).
@@ -109,6 +110,11 @@ def random_program(rng: random.Random, ops: list[str] | None = None, size: int =
             numbers = tuple(add(array, type_of(array)) for array in arrays)
             add((op.name, numbers, attributes), op.result_type([types[o] for o in numbers], attributes))
             continue
+        if op.name in MAKERS:
+            arrays, attributes = neural_operands(rng, op)
+            given = tuple(add(x, type_of(x)) for x in arrays)
+            add((op.name, given, attributes), op.result_type([types[o] for o in given], attributes))
+            continue
         known = [v for v, t in enumerate(types) if t.dtype in op.dtypes and t.size <= 200 and t.ndim <= 5]
         at = next(k for k, o in enumerate(op.operands) if o.dtype == "same")
         while True:
@@ -140,6 +146,21 @@ def random_shaping(rng: random.Random, op: base.Op) -> tuple[tuple[Array, ...], 
         if found is None:
             return None
         try:
+            op.result_type([type_of(x) for x in found[0]], found[1])
+        except InvalidProgram:
+            continue
+        return found
+
+
+def neural_operands(rng: random.Random, op: base.Op) -> tuple[tuple[Array, ...], dict[str, Any]]:
+    """Fresh operands and attributes of an op of neural networks that are well typed."""
+    draws = np.random.default_rng(rng.getrandbits(32))
+    dtype = rng.choice(sorted(op.dtypes))
+    while True:
+        try:
+            found = MAKERS[op.name](
+                draws, op.name, lambda s: random_data(rng, ArrayType(dtype, s)), random_shape(rng, 1)
+            )
             op.result_type([type_of(x) for x in found[0]], found[1])
         except InvalidProgram:
             continue

@@ -19,6 +19,7 @@ import numpy as np
 from attrs import evolve
 
 from offload_fuzz.adapters import torch_elementwise, torch_shaping
+from offload_fuzz.adapters.torch_neural import PROBES as NEURAL
 from offload_fuzz.adapters.torch_ops import ALIASING, Tensor, TorchOps
 from offload_fuzz.contract_files import shipped_contracts
 from offload_fuzz.device import Features
@@ -36,7 +37,7 @@ SQUARE, ROW = (2, 2), (17,)
 REDUCE = {"axis": (0,), "keepdims": False}
 BACKWARDS = (None, None, -1)
 #: What a device is asked, as shapes and attributes; two questions where PyTorch's kernel depends on the shape.
-PROBES: dict[str, list[tuple[tuple[int, ...], dict[str, Any]]]] = {
+PROBES: dict[str, list[tuple[tuple[Any, ...], dict[str, Any]]]] = {
     "sum": [(SQUARE, REDUCE)],
     "prod": [(SQUARE, REDUCE)],
     "mean": [(SQUARE, REDUCE)],
@@ -57,6 +58,7 @@ PROBES: dict[str, list[tuple[tuple[int, ...], dict[str, Any]]]] = {
     **torch_elementwise.PROBES,
     **torch_shaping.PROBES,
 }
+PROBES.update(NEURAL)
 PLAIN: list[tuple[tuple[int, ...], dict[str, Any]]] = [(SQUARE, {})]
 #: How PyTorch says that something is not there, apart from NotImplementedError.
 ABSENT = (
@@ -305,12 +307,17 @@ class TorchDevice:
             raise InternalError(f"{what} raised {type(error).__name__}: {_line(error)} [{self.name}]") from error
         return True
 
-    def _operands(self, op: str, dtype: str, shape: tuple[int, ...]) -> list[Tensor]:
-        """Tiny operands for `op`, all ones."""
+    def _operands(self, op: str, dtype: str, shape: tuple[Any, ...]) -> list[Tensor]:
+        """Tiny operands for `op`, all ones; for ops of neural networks `shape` is one for each operand."""
+        if op in NEURAL:
+            return [self._zeros() if s == "int64" else self._ones(s, dtype) for s in shape]
         operands = [self._ones(shape, dtype if o.dtype == "same" else o.dtype) for o in OPS[op].operands]
         if op == "take":
             operands[1] = self._ones((1,), "int64")
         return operands
+
+    def _zeros(self) -> Tensor:
+        return self.torch.zeros((1,), dtype=self.torch.int64).to(self.device)
 
     def _has_op(self, op: str, dtype: str, dtypes: frozenset[str]) -> bool:
         """Whether the device has `op` on a dtype; astype must go to each of `dtypes`, bitcast to those as wide."""

@@ -10,6 +10,7 @@ from functools import reduce
 from typing import Any, TypeAlias
 
 from offload_fuzz.adapters import torch_elementwise, torch_shaping
+from offload_fuzz.adapters.torch_neural import runs as neural_runs
 from offload_fuzz.ops.statistical import accumulated_dtype
 from offload_fuzz.types import DTYPES, promote
 
@@ -102,6 +103,7 @@ class TorchOps:
             "real": lambda o, a: t.real(o[0]),
             "imag": lambda o, a: t.imag(o[0]),
             "conj": lambda o, a: t.conj(o[0]),
+            **neural_runs(t, forward),
             "astype": lambda o, a: o[0].to(self.dtypes[a["dtype"]], copy=True),
             **torch_shaping.runs(self, device),
         }

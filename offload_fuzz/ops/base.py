@@ -101,6 +101,23 @@ class Index:
     """A tuple of (start, stop, step) per axis, each as in a Python slice."""
 
 
+@frozen
+class Window:
+    """A length from `least` to `most` that fits into each axis from `first` on."""
+
+    first: int
+    least: int
+    most: int
+
+
+@frozen
+class Divisor:
+    """A number whose `power` divides the length of an axis; 1 is the plain one."""
+
+    axis: int
+    power: int = 1
+
+
 Domain: TypeAlias = (
     Axis
     | Axes
@@ -125,6 +142,8 @@ Domain: TypeAlias = (
     | shape_domains.NegativeAxis
     | shape_domains.Repetitions
     | shape_domains.Widths
+    | Window
+    | Divisor
 )
 DOMAINS = Domain.__args__
 
@@ -132,7 +151,7 @@ DOMAINS = Domain.__args__
 # ----------------------------------------------------------------------------------------------------------- rows
 @frozen
 class Accuracy:
-    """How far a result may be from the exact one: exact, correctly rounded, ulps, accumulating or special."""
+    """How far a result may be from the exact one: exact, correctly rounded, ulps, accumulating or composite."""
 
     kind: str
     ulps: float = 0.0
@@ -144,6 +163,7 @@ class Accuracy:
 exact: Accuracy = Accuracy("exact")
 correctly_rounded = Accuracy("correctly rounded")
 accumulating = Accuracy("accumulating")
+composite = Accuracy("composite")
 
 
 def ulps(n: float) -> Accuracy:

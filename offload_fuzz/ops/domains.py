@@ -68,6 +68,8 @@ ADMITS: dict[type, tuple[Callable[[Any, Any], bool], str]] = {
     base.Permutation: (lambda _, v: _ints(v), "a tuple of ints"),
     base.UnitAxes: (lambda _, v: _ints(v), "a tuple of ints"),
     base.NewAxis: (lambda _, v: _int(v), "an int"),
+    base.Window: (lambda _, v: _int(v) and v >= 1, "an int >= 1"),
+    base.Divisor: (lambda _, v: _int(v) and v >= 1, "an int >= 1"),
     base.Index: (_index, "a tuple of (start, stop, step), each an int or None"),
     shape_domains.Shape: (_shape, "a tuple of non-negative ints"),
     shape_domains.ResultDType: (lambda _, v: type(v) is str and v in DTYPES, "the name of a dtype"),

@@ -308,6 +308,9 @@ COMPLEX: dict[str, Callable[..., Array]] = {
 }
 
 
+from .lawful_neural import LAWFUL as NEURAL  # noqa: E402  # it takes the arithmetic above
+
+
 def evaluate(op: str, rng: Rng, type: ArrayType, operands: Sequence[Array], attributes: Mapping[str, Any]) -> Array:
     """A lawful result of `op` on known operands."""
     if is_complex(type.dtype) and op in COMPLEX:
@@ -318,6 +321,8 @@ def evaluate(op: str, rng: Rng, type: ArrayType, operands: Sequence[Array], attr
         (x,) = operands
         moved: Array = _ulps(np.hypot, 4)(rng, type, x.real.copy(), x.imag.copy())
         return moved
+    if is_floating(type.dtype) and op in NEURAL:
+        return NEURAL[op](rng, type, *operands, **attributes)
     if is_floating(type.dtype) and op in LAWFUL:
         return LAWFUL[op](rng, type, *operands, **attributes)
     result = np.asarray(OPS[op].numpy(*operands, **attributes)).astype(type.np)
