@@ -31,8 +31,8 @@ from .choices import Choices
 from .modes import plan_for
 from .placements import placements as placements
 
-#: Shares of wild programs (percent) and of large ones (permille), by Hypothesis's bytes, of which fewer are high, and by
-#: the even ones of a seed: either way about 30% are wild.
+#: Shares of wild programs (percent) and of large ones (permille), by Hypothesis's bytes, of which fewer are high, and
+#: by the even ones of a seed: either way about 30% are wild.
 DRAWN_SHARES, SEEDED_SHARES = (42, 18), (30, 18)
 LARGE_NODES = 4
 #: Bytes of a seed, enough that a campaign never meets one twice, and the cases that are grown from it.
