@@ -29,6 +29,7 @@ SECTIONS = (
     "cast_through_float32",
     "flushed",
     "pow_by_root",
+    "reciprocal_division",
 )
 
 
@@ -57,8 +58,10 @@ class Contract:
     ulps: op -> dtype (or "default") -> bound on the error, in units in the last place of the exact result.
     accumulator: dtype -> the narrowest float dtype in which sums of it are kept; its own dtype if not stated.
     cast_through_float32: pairs "source->target" whose conversion may round to float32 first.
-    flushed: op -> dtypes of which it may take subnormal operands and results as zero.
+    flushed: op (or "*": every op not named, but data movement) -> dtypes of which it may take subnormal operands and
+        results as zero.
     pow_by_root: dtypes in which pow(x, 0.5) may be sqrt(x), so that pow(-inf, 0.5) may be NaN.
+    reciprocal_division: dtypes in which x / y may be x * (1 / y), of which the reciprocal may underflow.
     members: the contracts that this one is the union of.
     """
 
@@ -71,6 +74,7 @@ class Contract:
     flushed: Mapping[str, frozenset[str]] = field(factory=dict)
     pow_by_root: frozenset[str] = frozenset()
     members: tuple[Contract, ...] = ()
+    reciprocal_division: frozenset[str] = frozenset()
 
     def ulps_of(self, op: str, dtype: str, default: float) -> float:
         """The bound for `op` on `dtype` in ulps: the contract's, or the row's `default`."""
@@ -83,7 +87,12 @@ class Contract:
 
     def flushes(self, op: str, dtype: str) -> bool:
         """Whether `op` may take subnormal operands and results of `dtype` as zero."""
-        return dtype in self.flushed.get(op, ())
+        return dtype in self.flushed_by(op)
+
+    def flushed_by(self, op: str) -> frozenset[str]:
+        """The dtypes of which `op` may take subnormal operands and results as zero."""
+        found = self.flushed.get(op)
+        return self.flushed.get("*", frozenset()) if found is None else found
 
     def accumulator_of(self, dtype: str) -> str:
         """The narrowest float dtype in which sums of `dtype` are kept."""
@@ -105,9 +114,10 @@ def _weaker(a: Contract, b: Contract) -> Contract:
         {},
         narrow,
         a.cast_through_float32 | b.cast_through_float32,
-        {op: a.flushed.get(op, frozenset()) | b.flushed.get(op, frozenset()) for op in {*a.flushed, *b.flushed}},
+        {op: a.flushed_by(op) | b.flushed_by(op) for op in {*a.flushed, *b.flushed}},
         a.pow_by_root | b.pow_by_root,
         (*(a.members or (a,)), *(b.members or (b,))),
+        a.reciprocal_division | b.reciprocal_division,
     )
 
 
@@ -135,6 +145,7 @@ def parse_contract(text: str, where: str) -> Contract:
             frozenset(data.get("cast_through_float32", {}).get("casts", ())),
             {op: frozenset(dtypes) for op, dtypes in data.get("flushed", {}).items() if op != "source"},
             frozenset(data.get("pow_by_root", {}).get("dtypes", ())),
+            reciprocal_division=frozenset(data.get("reciprocal_division", {}).get("dtypes", ())),
         )
     except (KeyError, AttributeError, TypeError) as error:
         raise UsageError(

@@ -88,6 +88,8 @@ def floor_divide_rule(a: Application) -> Value:
     floors = [value, narrowed(_floor_of_exact(x, y), dtype), np.floor(narrowed(quotient, dtype))]
     nan = np.isnan(quotient)
     singular = (np.isinf(x) | (y == 0)) & ~nan
+    if dtype in a.contract.reciprocal_division and a.contract.flushes("divide", dtype):
+        floors.append(np.where(np.abs(y) > 2.0 ** -DTYPES[dtype].emin, np.zeros((), value.dtype), value))
     bound = narrowed(quotient, dtype)
     floors = [np.where(np.isnan(f), bound, f) for f in floors] if some(singular) else floors
     lo, hi = smallest(*floors), largest(*floors)
