@@ -36,7 +36,7 @@ HOST_COUNT = "xla_force_host_platform_device_count"
 COMPILED = 512
 
 _custom: dict[str, Callable[..., JaxArray]] = {}
-_announced: list[str] = []
+_announced: set[tuple[str, int]] = set()
 
 
 def implement(name: str, function: Callable[..., JaxArray]) -> None:
@@ -49,11 +49,8 @@ def implement(name: str, function: Callable[..., JaxArray]) -> None:
 
 
 def announce(specs: Iterable[str]) -> None:
-    """Tell of devices that this process is going to open, so that the first of them starts all their platforms."""
-    for spec in specs:
-        platform = _platform_and_index(spec)[0]
-        if platform not in _announced:
-            _announced.append(platform)
+    """Tell of devices that this process is going to open, so that JAX is started for all of them with the first."""
+    _announced.update(_platform_and_index(spec) for spec in specs)
 
 
 def import_jax() -> Any:
@@ -100,8 +97,6 @@ class JaxDevice:
         self.features = Features(
             ops={op: found for op, found in asked.items() if found},
             dtypes=dtypes,
-            # device_put without leave to alias copies within the call: HandleNumpyArray in jaxlib/py_values.cc then
-            # passes HostBufferSemantics::kImmutableOnlyDuringCall; with leave it may keep an aligned array's memory
             source_free={"blocking": "return"},
             aliasing=ALIASING,
             deterministic=on_cpu,
@@ -114,8 +109,16 @@ class JaxDevice:
 
     # ------------------------------------------------------------------------------------------------- protocol
     def upload(self, array: Array) -> JaxArray:
-        """A copy of `array` on the device, made before this returns. JAX has one layout: row-major, 64-byte aligned."""
-        return self.jax.device_put(array, self.device, may_alias=False)
+        """A copy of `array` on the device, made before this returns. JAX has one layout: row-major, 64-byte aligned.
+
+        `may_alias=False` should see to that, but up to JAX 0.10.2 at least a NumPy array that is contiguous and aligned
+        is aliased all the same (github.com/jax-ml/jax/issues/37830), and a larger one is copied later.
+        """
+        buffer = self.jax.device_put(array, self.device, may_alias=False)
+        buffer.block_until_ready()
+        if buffer.unsafe_buffer_pointer() != array.ctypes.data or not array.size:
+            return buffer
+        return self.jax.device_put(array.copy(), self.device)
 
     def download(self, buffer: JaxArray) -> Array:
         """A host array of the elements; waits for them."""
@@ -204,13 +207,14 @@ def _find(jax: Any, name: str, platform: str, index: int) -> Any:
 def _configure(jax: Any, platform: str, index: int) -> None:
     """64-bit dtypes; and, where neither the user nor an earlier device has said so, platforms and CPU devices."""
     jax.config.update("jax_enable_x64", True)
+    asked = {*_announced, (platform, index)}
     if not jax.config.jax_platforms:
         # the CPU comes with every other platform, for JAX's own constants; it starts no accelerator
-        wanted = [p for p in dict.fromkeys((*_announced, platform)) if p != "cpu"]
-        jax.config.update("jax_platforms", ",".join((*wanted, "cpu")))
+        others = sorted({p for p, _ in asked} - {"cpu"})
+        jax.config.update("jax_platforms", ",".join((*others, "cpu")))
     if HOST_COUNT not in os.environ.get("XLA_FLAGS", "") and jax.config.jax_num_cpu_devices < 0:
         try:
-            jax.config.update("jax_num_cpu_devices", max(CPU_DEVICES, index + 1))
+            jax.config.update("jax_num_cpu_devices", max(CPU_DEVICES, *(1 + i for p, i in asked if p == "cpu"), 1))
         except RuntimeError:  # JAX is running already, with as many as it has: `_find` says so if they are too few
             return
 

@@ -29,6 +29,14 @@ def _quiet() -> Iterator[None]:
         yield
 
 
+def f32(values: list[float]) -> Array:
+    return np.array(values, np.float32)
+
+
+def f16(values: list[float]) -> Array:
+    return np.array(values, np.float16)
+
+
 def enclosure(op: str, operands: list[Array], contract: Contract, **attributes: Any) -> Enclosure | None:
     row = OPS[op]
     type = row.result_type([type_of(x) for x in operands], attributes)
@@ -58,11 +66,11 @@ def test_a_star_lets_every_op_that_calculates_flush(op: str) -> None:
 def test_an_op_that_is_named_is_not_flushed_by_the_star() -> None:
     contract = Contract("flushing", flushed={"*": frozenset({"float32"}), "abs": frozenset()})
     small = np.array([-1e-40], np.float32)
-    kept, flushed = enclosure("abs", [small], contract), enclosure("square", [np.float32([1e-20])], contract)
+    kept, flushed = enclosure("abs", [small], contract), enclosure("square", [f32([1e-20])], contract)
     assert kept is not None
     assert kept.is_singleton
     assert flushed is not None
-    assert flushed.contains(np.float32([0])).all()
+    assert flushed.contains(f32([0])).all()
     half = Contract("half", flushed={"square": frozenset({"float16"})})
     both = union([contract, half])
     assert both.flushed_by("square") == {"float32", "float16"}
@@ -72,20 +80,20 @@ def test_an_op_that_is_named_is_not_flushed_by_the_star() -> None:
 
 def test_of_numbers_that_compare_as_zeros_any_may_be_chosen() -> None:
     contract = Contract("flushing", flushed={"*": frozenset({"float32"})})
-    e = enclosure("maximum", [np.float32([1e-40, 1e-40]), np.float32([-2e-40, 1])], contract)
+    e = enclosure("maximum", [f32([1e-40, 1e-40]), f32([-2e-40, 1])], contract)
     assert e is not None
     for chosen in (1e-40, -2e-40, 0.0, -0.0):
-        assert e.contains(np.float32([chosen, 1])).all()
-    assert not e.contains(np.float32([2e-38, 1])).any(where=[True, False])
-    assert not e.contains(np.float32([0, 0.5])).any(where=[False, True])
+        assert e.contains(f32([chosen, 1])).all()
+    assert not e.contains(f32([2e-38, 1])).any(where=[True, False])
+    assert not e.contains(f32([0, 0.5])).any(where=[False, True])
 
 
 def test_what_rounds_up_to_the_smallest_normal_number_may_be_flushed() -> None:
     contract = Contract("flushing", flushed={"*": frozenset({"float32"})})
-    e = enclosure("multiply", [np.float32([0.99999994]), np.float32([1.1754944e-38])], contract)
+    e = enclosure("multiply", [f32([0.99999994]), f32([1.1754944e-38])], contract)
     assert e is not None
-    assert e.contains(np.float32([0])).all()
-    assert e.contains(np.float32([1.1754944e-38])).all()
+    assert e.contains(f32([0])).all()
+    assert e.contains(f32([1.1754944e-38])).all()
 
 
 def test_a_quotient_by_a_large_divisor_may_come_from_a_reciprocal_that_underflows() -> None:
@@ -94,20 +102,20 @@ def test_a_quotient_by_a_large_divisor_may_come_from_a_reciprocal_that_underflow
         '[flushed]\n"*" = ["float32"]',
         "r.toml",
     )
-    x, y = np.float32([7, -7, np.inf, 7, 1e30]), np.float32([1.7e38, 1.7e38, 1.7e38, 3, 1.7e38])
+    x, y = f32([7, -7, np.inf, 7, 1e30]), f32([1.7e38, 1.7e38, 1.7e38, 3, 1.7e38])
     e = enclosure("divide", [x, y], contract)
     assert e is not None
-    assert e.contains(np.float32([0, -0.0, np.nan, 7 / 3, 0])).all()
+    assert e.contains(f32([0, -0.0, np.nan, 7 / 3, 0])).all()
     assert e.contains(x / y).all()
-    assert list(e.contains(np.float32([1, 0, 0, 0, 1]))) == [False] * 5
+    assert list(e.contains(f32([1, 0, 0, 0, 1]))) == [False] * 5
     strict = Contract("strict", ulps={"divide": {"default": 1.5}})
     e = enclosure("divide", [x, y], strict)
     assert e is not None
-    assert not e.contains(np.float32([0, -0.0, np.nan, 2.5, 0])).any()
-    half = enclosure("divide", [np.float16([7]), np.float16([32752])], contract)
+    assert not e.contains(f32([0, -0.0, np.nan, 2.5, 0])).any()
+    half = enclosure("divide", [f16([7]), f16([32752])], contract)
     assert half is not None
-    assert half.contains(np.float16(7) * (np.float16(1) / np.float16([32752]))).all()
-    assert not half.contains(np.float16([0])).any()
+    assert half.contains(np.asarray(7, np.float16) * (np.asarray(1, np.float16) / f16([32752]))).all()
+    assert not half.contains(f16([0])).any()
 
 
 def test_a_reciprocal_that_is_normal_is_within_the_ulps() -> None:
