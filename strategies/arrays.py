@@ -19,7 +19,7 @@ SMALL = (2, 3, 1, 4, 5, 6)
 LARGE = (10_000, 16_384, 20_003, 65_536, 65_537, 100_000, 262_147, 1_000_003, 2_097_152)
 MAX_SIZE = 8_192
 #: Where a new shape is dear (`Features.shapes`), most inputs have one of these.
-POOL = ((2, 3), (3,), (4, 4), (17,), (2, 3, 4), (), (1, 3), (64,), (5, 1, 2), (0, 3))
+POOL = ((2, 3), (3,), (4, 4), (17,), (2, 3, 4), (), (1, 3), (64, 65), (4097,), (0, 3))
 FLAVOURS = ("dyadic", "ones", "counting", "wild", "full")
 
 #: How often each dtype is drawn, in shares.
