@@ -234,7 +234,10 @@ REPLAYS: dict[str, tuple[int, str]] = {
     "replay empty": (2, "folder empty holds no *.offload.json file; name a file, a folder or an ID"),
     "replay good.offload.json --device d7=numpy": (2, "role is 'd7' but should be one of the case's roles, d0 [good"),
     "replay good.offload.json --device d0": (2, "--device is 'd0' but should be ROLE=NAME such as d0=torch:cpu"),
-    "replay good.offload.json --device d0=nope": (2, "device is 'nope' but should be one of jax, numpy, simulated, torch"),
+    "replay good.offload.json --device d0=nope": (
+        2,
+        "device is 'nope' but should be one of jax, numpy, simulated, torch",
+    ),
     "replay code.offload.json": (
         2,
         "role d0 is chips.py:Chip, which is code, but a file may not cause an import",
