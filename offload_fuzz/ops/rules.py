@@ -106,13 +106,23 @@ def quotient_rule(a: Application) -> Value:
     return value, e if e is None or a.op.name != "divide" else by_reciprocal(a, e)
 
 
+def reciprocal_leaves(a: Application, divisor: Array) -> tuple[Array, Array]:
+    """Where 1 / wide `divisor` is computed and is subnormal, and where it overflows."""
+    d = DTYPES[a.type.dtype]
+    size = np.abs(divisor)
+    if a.type.dtype not in a.contract.reciprocal_division:
+        return np.zeros(size.shape, np.bool_), np.zeros(size.shape, np.bool_)
+    return np.asarray(size > 2.0**-d.emin), np.asarray((size > 0) & (size < 2.0**-d.emax))
+
+
 def by_reciprocal(a: Application, e: Enclosure) -> Enclosure:
-    """`e`, the quotients, with x * (1 / y) where the contract lets that be computed and 1 / y may be subnormal."""
+    """`e`, the quotients, with x * (1 / y) where the contract lets that be computed and 1 / y is not normal."""
     dtype = a.type.dtype
-    if dtype not in a.contract.reciprocal_division:
-        return e
     y = a.operands[1].bounds()
-    far = np.maximum(np.abs(y.lo), np.abs(y.hi)).astype(a.type.np) > 2.0 ** -DTYPES[dtype].emin
+    far = np.asarray(False)
+    for end in (y.lo, y.hi):
+        small, big = reciprocal_leaves(a, wide(end, NAMES[end.dtype]))
+        far = far | small | big
     if not some(far):
         return e
     far = np.broadcast_to(far, a.type.shape)

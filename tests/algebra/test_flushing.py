@@ -116,6 +116,10 @@ def test_a_quotient_by_a_large_divisor_may_come_from_a_reciprocal_that_underflow
     assert half is not None
     assert half.contains(np.asarray(7, np.float16) * (np.asarray(1, np.float16) / f16([32752]))).all()
     assert not half.contains(f16([0])).any()
+    for op in ("divide", "floor_divide"):
+        e = enclosure(op, [f16([0.00572, 0]), f16([-4.4e-06, -4.4e-06])], contract)
+        assert e is not None
+        assert e.contains(f16([-np.inf, np.nan])).all(), "1 / y overflows"
 
 
 def test_a_reciprocal_that_is_normal_is_within_the_ulps() -> None:
