@@ -229,7 +229,11 @@ class Contract:
 
     def flushes(self, op: str, dtype: str) -> bool:
         """Whether `op` may take subnormal operands and results of `dtype` as zero."""
-        return dtype in _flushed_by(self.flushed, op)
+        return dtype in self.flushed_by(op)
+
+    def flushed_by(self, op: str) -> frozenset[str]:
+        """The dtypes of which `op` may take subnormal operands and results as zero."""
+        return _flushed_by(self.flushed, op)
 
     @property
     def contracts_inside(self) -> bool:

@@ -40,6 +40,7 @@ from offload_fuzz.types import DTYPES, Array, ArrayType, common_dtype
 SOURCE_FREE = ("return", "completion", "last use", "never")
 ALIASING = ("fresh", "view", "may")
 TRANSFERS = ("blocking", "async")
+SHAPES = ("any", "pool")
 
 
 @runtime_checkable
@@ -63,6 +64,7 @@ class Features:
     ops: op -> dtypes it runs on, or None for all of `dtypes`. streams: 0 when calls return finished.
     source_free: per transfer mode, when the host may overwrite what it handed over. aliasing: per op, whether a result
     is fresh memory, a view of an operand, or may be either ("*": every other op). place: what `place_of` must answer.
+    shapes: "any", or "pool" where each new shape costs so much (a compiler runs) that inputs should share a few.
     """
 
     ops: Mapping[str, frozenset[str] | None]
@@ -78,6 +80,7 @@ class Features:
     deterministic: bool = False
     contract: Contract = field(factory=lambda: contract_named("ieee"), converter=contract_of)
     place: str | None = None
+    shapes: str = "any"
 
     def supports(self, op: str, operands: Iterable[ArrayType], result: ArrayType) -> bool:
         """Whether the device may be given `op` with operands and a result of these types."""
@@ -151,6 +154,8 @@ def _parse_features(value: Mapping[str, Any], where: str) -> Features:
             raise one_of("transfer", transfer, TRANSFERS, where)
     if not isinstance(given.get("streams", 0), int) or given.get("streams", 0) < 0:
         raise AdapterError(f"features['streams'] is {given['streams']!r} but should be an int >= 0 [{where}]")
+    if given.get("shapes", "any") not in SHAPES:
+        raise one_of("shapes", given["shapes"], SHAPES, where)
     if "transfers" in given:
         given["transfers"] = tuple(given["transfers"])
     if "in_place" in given:

@@ -18,6 +18,8 @@ EDGES = (7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65, 127, 128, 129, 255, 256, 2
 SMALL = (2, 3, 1, 4, 5, 6)
 LARGE = (10_000, 16_384, 20_003, 65_536, 65_537, 100_000, 262_147, 1_000_003, 2_097_152)
 MAX_SIZE = 8_192
+#: Where a new shape is dear (`Features.shapes`), most inputs have one of these.
+POOL = ((2, 3), (3,), (4, 4), (17,), (2, 3, 4), (), (1, 3), (64, 65), (4097,), (0, 3))
 FLAVOURS = ("dyadic", "ones", "counting", "wild", "full")
 
 #: How often each dtype is drawn, in shares.
@@ -44,8 +46,13 @@ DTYPE_SHARES = {
 }
 
 
-def draw_shape(choices: Choices) -> tuple[int, ...]:
-    """A shape of rank 0 to 5, of at most `MAX_SIZE` elements; in about 1 of 40 an axis is empty."""
+def draw_shape(choices: Choices, pooled: bool = False) -> tuple[int, ...]:
+    """A shape of rank 0 to 5, of at most `MAX_SIZE` elements; in about 1 of 40 an axis is empty.
+
+    pooled: 7 of 8 are from `POOL`.
+    """
+    if pooled and not choices.chance(13):
+        return choices.pick(POOL)
     rank = choices.pick((2, 1, 2, 3, 1, 2, 3, 2, 1, 0, 4, 5))
     shape: list[int] = []
     room = MAX_SIZE

@@ -77,6 +77,7 @@ class CaseBuilder:
     def __init__(self, devices: Sequence[Any], dtypes: Sequence[str] = ALL_DTYPES) -> None:
         self.places = open_places(tuple(devices))
         self.contract = contract_of_places(self.places)
+        self.pooled = any(p.features.shapes == "pool" for p in self.places)
         self.dtypes = tuple(dtypes)
         self.values: list[Known] = []
         self.types: list[ArrayType] = []
@@ -245,7 +246,8 @@ class CaseBuilder:
             shape = draw_large_shape(fresh)
             shape = shape if len(shape) >= ndim else (shape[0] // 2, 2)
         else:
-            shape = fresh_anchor(op, ndim, self.types if not refill and not self.large else (), fresh)
+            like = self.types if not refill and not self.large else ()
+            shape = fresh_anchor(op, ndim, like, fresh, self.pooled)
         type = ArrayType(draw_dtype(fresh, dtypes), shape)
         return self.input(fresh_data(op, k, type, None, {}, fresh, flavour))
 

@@ -120,9 +120,14 @@ def near(candidates: Sequence[int], choices: Choices) -> int:
     return candidates[n - 1 - min(choices.below(n), choices.below(n))]
 
 
-def fresh_anchor(op: Op, ndim: int, like: Sequence[ArrayType], choices: Choices) -> tuple[int, ...]:
-    """The shape of a fresh first operand of rank `ndim` at least, often that of a value there is."""
-    shape = near_shape(like, choices) if like and choices.chance(50) else draw_shape(choices)
+def fresh_anchor(
+    op: Op, ndim: int, like: Sequence[ArrayType], choices: Choices, pooled: bool = False
+) -> tuple[int, ...]:
+    """The shape of a fresh first operand of rank `ndim` at least, often that of a value there is.
+
+    pooled: whether other shapes come mostly from a small pool.
+    """
+    shape = near_shape(like, choices) if like and choices.chance(50) else draw_shape(choices, pooled)
     if any(o.relation == "contracts" for o in op.operands) and len(shape) > 3:
         shape = shape[-3:]
     while len(shape) < ndim:

@@ -11,7 +11,7 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -47,17 +47,33 @@ def _torch(spec: str) -> Any:
     return TorchDevice(spec)
 
 
+def _jax(spec: str) -> Any:
+    from offload_fuzz.adapters.jax import JaxDevice
+
+    return JaxDevice(spec)
+
+
 #: adapter -> (how to make a device from its spec, the module that it needs, what to say of it)
 BUILT_IN: dict[str, tuple[Callable[[str], Any], str | None, str]] = {
     "numpy": (_numpy, None, "the host: numpy"),
     "simulated": (_simulated, None, "a simulated accelerator: simulated:0, simulated.npu:1, simulated:0+FAULT"),
     "torch": (_torch, "torch", "a PyTorch device: torch:cpu, torch:cuda:0, torch:NAME of a PrivateUse1 backend"),
+    "jax": (_jax, "jax", "a JAX device: jax:cpu, jax:cpu:1, jax:cuda:0, jax:NAME of a PJRT plugin"),
 }
 
 
 def is_code(spec: str) -> bool:
     """Whether opening `spec` imports code that it names: never done because a file says so."""
     return bool(FILE.match(spec) or DOTTED.match(spec))
+
+
+def announce(specs: Iterable[str]) -> None:
+    """Say which devices one process is about to open, to adapters that start all their platforms at once."""
+    named = [spec for spec in specs if spec.split(":")[0] == "jax"]
+    if named:
+        from offload_fuzz.adapters import jax
+
+        jax.announce(named)
 
 
 def resolve(spec: str) -> Place:

@@ -13,12 +13,13 @@ from functools import cache
 from typing import Any, TypeAlias
 
 import numpy as np
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from offload_fuzz.contract import Contract
 from offload_fuzz.enclosure import Enclosure
 from offload_fuzz.errors import InvalidProgram, UsageError, one_of, require
 from offload_fuzz.ops import shape_domains
+from offload_fuzz.ops.flushing import flushing
 from offload_fuzz.types import KINDS, Array, ArrayType, dtypes_of, promote
 
 TypeRule: TypeAlias = Callable[..., ArrayType]
@@ -270,6 +271,8 @@ def register(op: Op) -> Op:
         if not isinstance(domain, DOMAINS):
             raise UsageError(f"attribute {name} is {domain!r} but should be a domain such as of.Range(1, 50) [{where}]")
     _check_signature(op, where)
+    if not op.moves:
+        op = evolve(op, enclose=flushing(op.name, op.enclose))
     OPS[op.name] = op
     return op
 

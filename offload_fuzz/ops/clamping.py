@@ -13,12 +13,11 @@ from offload_fuzz.ops.base import Application, Range
 from offload_fuzz.ops.base import exact as exactly
 from offload_fuzz.ops.elementwise import FLOATING, NUMERIC, OTHER, UP, row
 from offload_fuzz.ops.ranges import all_bounds, holds, monotone, signed_zeros
-from offload_fuzz.ops.rules import Value, flushing, reference, signalling, singletons
+from offload_fuzz.ops.rules import Value, reference, signalling, singletons
 from offload_fuzz.types import DTYPES, NAMES, Array, ArrayType, is_floating
 
 
 # ------------------------------------------------------------------------------------------------------ fmin, fmax
-@flushing
 def number_rule(a: Application) -> Value:
     """fmin, fmax: the other operand for a quiet NaN, for a signalling one NaN as well; of opposite zeros either.
 

@@ -22,7 +22,7 @@ from offload_fuzz.enclosure import (
 from offload_fuzz.ops.base import Application
 from offload_fuzz.ops.ranges import all_bounds, extremum
 from offload_fuzz.ops.rounding import narrowed, wide
-from offload_fuzz.ops.rules import Value, integer_rule, reference, singletons
+from offload_fuzz.ops.rules import Value, integer_rule, reciprocal_leaves, reference, singletons
 from offload_fuzz.types import DTYPES, NAMES, Array, is_floating
 
 
@@ -90,8 +90,14 @@ def floor_divide_rule(a: Application) -> Value:
     floors = [value, narrowed(_floor_of_exact(x, y), dtype), np.floor(narrowed(quotient, dtype))]
     nan = np.isnan(quotient)
     singular = (np.isinf(x) | (y == 0)) & ~nan
+    small, big = reciprocal_leaves(a, y)
+    if some(small) and a.contract.flushes("divide", dtype):
+        floors.append(np.where(small, np.zeros((), value.dtype), value))
+    if some(big):  # the dividend less its remainder, which may be 0, times infinity
+        floors.append(np.where(big, np.copysign(np.inf, quotient).astype(value.dtype), value))
     bound = narrowed(quotient, dtype)
     floors = [np.where(np.isnan(f), bound, f) for f in floors] if some(singular) else floors
+    singular = singular | (big & ~nan)
     lo, hi = smallest(*floors), largest(*floors)
     lo, hi = _inexact_floor(a, quotient, lo, hi)
     if some(nan):

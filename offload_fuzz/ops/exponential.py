@@ -14,7 +14,7 @@ from offload_fuzz.ops.function_ranges import FUNCTION_RANGES, for_known
 from offload_fuzz.ops.loosening import loosened
 from offload_fuzz.ops.ranges import RANGES, Ends, above_a_point, monotone, ulps_bound
 from offload_fuzz.ops.rounding import SLACK, inward, narrowed, ulp, wide
-from offload_fuzz.ops.rules import Value, flushing, quotient_rule, singletons, ulps_rule
+from offload_fuzz.ops.rules import Value, quotient_rule, singletons, ulps_rule
 from offload_fuzz.ops.wide_meaning import widely
 from offload_fuzz.types import DTYPES, NAMES, Array
 
@@ -37,7 +37,6 @@ def xlogy(x1: Array, x2: Array) -> Array:
 
 # ------------------------------------------------------------------------------------------------------- logaddexp
 @loosened
-@flushing
 def logaddexp_rule(a: Application) -> Value:
     """logaddexp: within n ulps, not of the result alone, which may cancel, but of what is added on the way.
 

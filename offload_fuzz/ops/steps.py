@@ -22,8 +22,8 @@ from attrs import evolve, field, frozen
 from offload_fuzz.contract import WIDE, Steps
 from offload_fuzz.enclosure import Enclosure, between, either_zero, some
 from offload_fuzz.ops.base import Application
+from offload_fuzz.ops.flushing import or_flushed
 from offload_fuzz.ops.rounding import LONG_DIGITS, narrowed, wide, wide_dtype
-from offload_fuzz.ops.rules import or_flushed
 from offload_fuzz.types import DTYPES, NAMES, Array
 
 #: Units of a call of exp, log, log1p, expm1 or tanh: 4 ulps, an ulp being at most two units.
