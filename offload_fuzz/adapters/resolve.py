@@ -47,11 +47,25 @@ def _torch(spec: str) -> Any:
     return TorchDevice(spec)
 
 
+def _noop(spec: str) -> Any:
+    from offload_fuzz.adapters.noop import NoopDevice
+
+    return NoopDevice(spec)
+
+
+def _validating(spec: str) -> Any:
+    from offload_fuzz.adapters.validating import inner_spec, validating
+
+    return validating(resolve(inner_spec(spec)))
+
+
 #: adapter -> (how to make a device from its spec, the module that it needs, what to say of it)
 BUILT_IN: dict[str, tuple[Callable[[str], Any], str | None, str]] = {
     "numpy": (_numpy, None, "the host: numpy"),
     "simulated": (_simulated, None, "a simulated accelerator: simulated:0, simulated.npu:1, simulated:0+FAULT"),
     "torch": (_torch, "torch", "a PyTorch device: torch:cpu, torch:cuda:0, torch:NAME of a PrivateUse1 backend"),
+    "noop": (_noop, None, "the template of an adapter: right types, no elements"),
+    "validating": (_validating, None, "DEVICE with each call checked: validating:simulated:0, validating:my.py:MyChip"),
 }
 
 
@@ -70,6 +84,8 @@ def resolve(spec: str) -> Place:
 
 
 def _resolve(spec: str) -> Place:
+    if spec.startswith("validating:"):  # before what it names, which may be code
+        return place(_validating(spec), spec)
     if match := FILE.match(spec) or DOTTED.match(spec):
         return _from_code(spec, match["module"], match["name"] or "")
     adapter = spec.split(":")[0]

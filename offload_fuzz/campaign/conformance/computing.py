@@ -1,0 +1,290 @@
+"""Promises of ops: what is listed runs, gives the right type and value where it should, and leaves the rest alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from offload_fuzz.campaign.conformance.applied import Applied, apply
+from offload_fuzz.campaign.conformance.bench import Bench, Violation, differs, same_bits
+from offload_fuzz.campaign.conformance.transfers import data
+from offload_fuzz.execute import float_environment
+from offload_fuzz.ops.base import OPS, Axes, DTypeName
+from offload_fuzz.strategies.arrays import make_data
+from offload_fuzz.text import format_element
+from offload_fuzz.types import NAMES, Array, ArrayType, type_of
+
+#: Elements of the operands on which determinism is looked at: enough for a sum to be split.
+MANY = 20_000
+
+
+# --------------------------------------------------------------------------------------------------------- results
+def ops_run(bench: Bench) -> Iterator[Violation]:
+    outcomes = bench.outcomes()
+    for o in outcomes:
+        if o.error:
+            yield Violation(str(o.applied), o.error, f"a result {o.applied.type}")
+    tried = {o.applied.op for o in outcomes}
+    never = [op for op in bench.features.ops if op not in tried and op not in bench.avoid]
+    bench.notes.append(f"{len(tried)} ops in {len(outcomes):,} applications")
+    if never:
+        bench.notes.append(f"on no declared dtype: {', '.join(never)}")
+
+
+def result_types(bench: Bench) -> Iterator[Violation]:
+    for o in bench.outcomes():
+        if not o.error and not _has_type(o.result, o.applied.type):
+            seen = f"{o.result.dtype}{list(o.result.shape)}" if isinstance(o.result, np.ndarray) else type(o.result).__name__
+            yield Violation(str(o.applied), seen, f"{o.applied.type.np}{list(o.applied.type.shape)}")
+
+
+def results(bench: Bench) -> Iterator[Violation]:
+    for o in bench.outcomes():
+        a = o.applied
+        if o.error or a.allowed is None or not _has_type(o.result, a.type):
+            continue
+        inside = a.allowed.contains(o.result)
+        if not inside.all():
+            at = tuple(int(i) for i in np.argwhere(~inside)[0])
+            seen, expected = format_element(o.result[at]), format_element(a.value[at])
+            yield Violation(f"{a}, element {list(at)}", str(seen), f"{expected}, or what contract {_contract(bench)} allows")
+
+
+def _contract(bench: Bench) -> str:
+    return bench.features.contract.name
+
+
+def _has_type(array: Any, type: ArrayType) -> bool:
+    return isinstance(array, np.ndarray) and array.dtype == type.np and array.shape == type.shape
+
+
+def operands_untouched(bench: Bench) -> Iterator[Violation]:
+    for o in bench.outcomes():
+        for k, (x, back) in enumerate(zip(o.applied.operands, o.operands, strict=False)):
+            if not same_bits(back, x):
+                found = differs("", back, np.array(x))
+                seen = "" if found is None else f": {found.seen} but was {found.expected}"
+                yield Violation(str(o.applied), f"operand {k} changed{seen}", "an op writes nothing but its result")
+
+
+def placed(bench: Bench) -> Iterator[Violation]:
+    expected = bench.features.place
+    for dtype in bench.dtypes:
+        found = bench.place_of(bench.upload(data(dtype, (3,))))
+        if found != expected:
+            yield Violation(f"an upload of {dtype}[3]", f"place_of says {found!r}", f"{expected!r}")
+    for o in bench.outcomes():
+        if not o.error and o.place != expected:
+            yield Violation(str(o.applied), f"place_of says {o.place!r}", f"{expected!r}")
+
+
+def environment(bench: Bench) -> Iterator[Violation]:
+    before = float_environment()
+    if before is not None:
+        yield Violation("before any op", before, "subnormals kept, rounding to nearest")
+        return
+    bench.outcomes()
+    after = float_environment()
+    if after is not None:
+        yield Violation("after running every op", after, "subnormals kept, rounding to nearest, as before")
+
+
+# ------------------------------------------------------------------------------------------------------- lifetimes
+def results_last(bench: Bench) -> Iterator[Violation]:
+    """A result keeps its value while the same op and others run."""
+    for op in bench.features.ops:
+        bench.at(op)
+        held = []
+        for a in bench.applied(op)[:6]:
+            result = bench.launch(op, [bench.upload(x) for x in a.operands], a.attributes)
+            held.append((a, result, np.array(bench.download(result))))
+        for a, result, before in held:
+            found = differs("", bench.download(result), before)
+            if found:
+                yield Violation(f"{a}, after {len(held)} launches of {op}", found.seen, f"{found.expected}, as at first")
+                break
+
+
+def buffers_last(bench: Bench) -> Iterator[Violation]:
+    """Many buffers at once keep their elements."""
+    arrays = [data(dtype, (n,), n + 2) for dtype in bench.dtypes[:6] for n in range(1, 60)]
+    buffers = [bench.upload(x) for x in arrays]
+    for i, (buffer, x) in enumerate(zip(buffers, arrays, strict=True)):
+        found = differs(f"buffer {i} of {len(buffers)} that are in use", bench.download(buffer), np.array(x))
+        if found:
+            yield found
+
+
+# ------------------------------------------------------------------------------------------------------- aliasing
+def fresh(bench: Bench) -> Iterator[Violation]:
+    """Write into an operand, then give it back: a fresh result shows neither. Write into the result: nor do operands."""
+    observed: set[str] = set()
+    for op in bench.features.ops:
+        if bench.features.alias_of(op) != "fresh":
+            continue
+        bench.at(op)
+        for a, same in _candidates(bench, op):
+            found = _shared(bench, a, same, observed)
+            if found is not None:
+                yield found
+                break
+    bench.notes.append(f"observed on {len(observed)} ops")
+
+
+def _candidates(bench: Bench, op: str) -> Iterator[tuple[Applied, bool]]:
+    """Applications, some with one buffer as several operands; and those that change nothing, where ops cut corners."""
+    by_dtype: dict[str, list[Applied]] = {}
+    for a in bench.applied(op):
+        if a.type.size and a.operands:
+            by_dtype.setdefault(a.type.dtype, []).append(a)
+    for group in by_dtype.values():
+        for a in group[:2]:
+            yield a, False
+        yield from ((changed, same) for a in group[:2] for changed, same in _corners(bench, a) if changed is not None)
+
+
+def _corners(bench: Bench, a: Applied) -> Iterator[tuple[Applied | None, bool]]:
+    row = OPS[a.op]
+    again = [a.operands[-1] if x.dtype == a.operands[-1].dtype else x for x in a.operands]
+    if len(again) > 1:
+        yield apply(bench.place, a.op, again, a.attributes), True
+    for name, domain in row.attributes.items():
+        if isinstance(domain, DTypeName):
+            yield apply(bench.place, a.op, a.operands, {**a.attributes, name: NAMES[a.operands[0].dtype]}), False
+        if isinstance(domain, Axes):
+            yield apply(bench.place, a.op, a.operands, {**a.attributes, name: ()}), False
+    if "axis" in row.attributes and len(a.operands) == 2 and a.operands[1].ndim == a.operands[0].ndim > 0:
+        empty = a.operands[1][:0]
+        yield apply(bench.place, a.op, [a.operands[0], empty], {**a.attributes, "axis": 0}), False
+    if all(len(set(x.shape)) <= 1 for x in a.operands) and "keepdims" in row.attributes:
+        ones = [x.reshape(-1)[:1] for x in a.operands]
+        yield apply(bench.place, a.op, ones, {**a.attributes, "axis": None, "keepdims": True}), False
+
+
+def _shared(bench: Bench, a: Applied, same: bool, observed: set[str]) -> Violation | None:
+    """The violation if a result shares memory with an operand, as far as this device lets it be seen."""
+    buffers: list[Any] = []
+    for x in a.operands:
+        known = next((b for b, y in zip(buffers, a.operands, strict=False) if same and y is x), None)
+        buffers.append(bench.upload(x) if known is None else known)
+    result = bench.launch(a.op, buffers, a.attributes)
+    before = np.array(bench.download(result))
+    expected = "fresh memory, as aliasing declares"
+    for k, (x, buffer) in enumerate(zip(a.operands, buffers, strict=True)):
+        op = bench.spoiler(type_of(x))
+        if op is None:
+            continue
+        observed.add(a.op)
+        bench.spoil(op, buffer)
+        if not same_bits(bench.download(result), before):
+            return Violation(str(a), f"the result changed when operand {k} was written", expected)
+    op = bench.spoiler(a.type) if a.type.size else None
+    if op is not None:
+        observed.add(a.op)
+        kept = [np.array(bench.download(b)) for b in buffers]
+        bench.spoil(op, result)
+        for k, (buffer, array) in enumerate(zip(buffers, kept, strict=True)):
+            if not same_bits(bench.download(buffer), array):
+                return Violation(str(a), f"operand {k} changed when the result was written", expected)
+        before = np.array(bench.download(result))
+    if bench.features.release:
+        observed.add(a.op)
+        for buffer in {id(b): b for b in buffers}.values():
+            bench.release(buffer)
+        poison = [bench.upload(_poison(x)) for x in a.operands for _ in range(2)]
+        if not same_bits(bench.download(result), before):
+            return Violation(str(a), "the result changed when operands were released and memory was used again", expected)
+        del poison
+    return None
+
+
+def _poison(like: Array) -> Array:
+    return make_data(type_of(like), "full" if like.dtype != np.bool_ else "ones", 99)
+
+
+def view(bench: Bench) -> Iterator[Violation]:
+    """Write into the operand of a view: the view shows it."""
+    for op in bench.features.ops:
+        if bench.features.alias_of(op) != "view":
+            continue
+        bench.at(op)
+        for a in bench.applied(op):
+            x = a.operands[0]
+            spoiler = bench.spoiler(type_of(x))
+            if spoiler is None or not a.type.size or a.type.dtype != NAMES[x.dtype]:
+                continue
+            buffer = bench.upload(x)
+            result = bench.launch(op, [buffer, *map(bench.upload, a.operands[1:])], a.attributes)
+            before = np.array(bench.download(result))
+            bench.spoil(spoiler, buffer)
+            written = np.asarray(OPS[op].numpy(bench.download(buffer), *a.operands[1:], **a.attributes))
+            if same_bits(bench.download(result), before) and not same_bits(written, before):
+                yield Violation(str(a), "the result did not change when the operand was written", "a view of the operand")
+                break
+
+
+def in_place(bench: Bench) -> Iterator[Violation]:
+    """`out` holds the result; other operands and the buffers beside it are as before."""
+    for op in bench.features.ops:
+        if op not in bench.features.in_place or not OPS[op].elementwise:
+            continue
+        bench.at(op)
+        for a in bench.applied(op):
+            for k, x in enumerate(a.operands):
+                if type_of(x) == a.type and a.type.size:
+                    yield from _into(bench, a, k)
+
+
+def _into(bench: Bench, a: Applied, k: int) -> Iterator[Violation]:
+    where = f"{a}, out=operand {k}"
+    below = bench.upload(a.operands[k])
+    buffers = [bench.upload(x) for x in a.operands]
+    above = bench.upload(a.operands[k])
+    returned = bench.launch(a.op, buffers, dict(a.attributes), out=buffers[k])
+    bench.settle()
+    for what, buffer in (("out", buffers[k]), ("the buffer that was returned", returned)):
+        got = bench.download(buffer)
+        if not _has_type(got, a.type):
+            yield Violation(where, f"{what} is {getattr(got, 'dtype', type(got).__name__)}", str(a.type))
+        elif a.allowed is not None and not a.allowed.contains(got).all():
+            at = tuple(int(i) for i in np.argwhere(~a.allowed.contains(got))[0])
+            seen = f"{what} has {format_element(got[at])} at {list(at)}"
+            yield Violation(where, seen, f"{format_element(a.value[at])}, the result, in the memory of out")
+    others = [(f"operand {i}", b, x) for i, (b, x) in enumerate(zip(buffers, a.operands, strict=True)) if i != k]
+    for what, buffer, x in [*others, ("another buffer", below, a.operands[k]), ("another buffer", above, a.operands[k])]:
+        if not same_bits(bench.download(buffer), np.array(x)):
+            yield Violation(where, f"{what} changed", "only out is written")
+
+
+# --------------------------------------------------------------------------------------------------- determinism
+def deterministic(bench: Bench) -> Iterator[Violation]:
+    """The same bits again, over three runs; also for operands long enough that a reduction is split."""
+    for op in bench.features.ops:
+        bench.at(op)
+        for a in [*bench.applied(op)[:4], *_long(bench, op)]:
+            runs = []
+            for _ in range(3):
+                bench.reset(0)
+                result = bench.launch(op, [bench.upload(x) for x in a.operands], a.attributes)
+                runs.append(np.array(bench.download(result)))
+            found = next((differs(str(a), run, runs[0]) for run in runs[1:] if not same_bits(run, runs[0])), None)
+            if found:
+                yield Violation(found.where, f"{found.seen} in another run", f"{found.expected}, as in the first run")
+                break
+
+
+def _long(bench: Bench, op: str) -> Iterator[Applied]:
+    row = OPS[op]
+    defaults: dict[str, Any] = {"axis": 0 if op.startswith(("cum", "sort", "arg")) else None, "keepdims": False}
+    if any(name not in defaults for name in row.attributes) or len(row.operands) > 2:
+        return
+    attributes = {name: defaults[name] for name in row.attributes}
+    for dtype in ("float32", "float64"):
+        if dtype not in bench.features.dtypes or dtype not in row.dtypes or op in bench.avoid:
+            continue
+        x = (make_data(ArrayType(dtype, (MANY,)), "counting", 1) / 7).astype(ArrayType(dtype, ()).np)
+        found = apply(bench.place, op, [x] * len(row.operands), attributes)
+        if found is not None:
+            yield found
