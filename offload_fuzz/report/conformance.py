@@ -9,7 +9,10 @@ from typing import Any
 
 WIDTH = 118
 MARKS = {"kept": "kept", "broken": "BROKEN", "does not apply": "-"}
+TOLD = {"kept": "kept", "broken": "broken", "does not apply": "that do not apply"}
 NAME = 21
+#: Violations of a promise that are printed; `--json` has more.
+PRINTED = 2
 
 
 def conformance_text(spec: str, declares: Mapping[str, Any], records: Sequence[Mapping[str, Any]], code: int) -> str:
@@ -41,12 +44,12 @@ def _record(r: Mapping[str, Any]) -> list[str]:
     lines = _wrapped(head, f"{r['sentence']}{note}")
     for hint in r.get("hints", ()):
         lines += _wrapped(f"  {'hint':<7} {'':<{NAME}} ", hint)
-    for v in r.get("violations", ()):
+    for v in r.get("violations", ())[:PRINTED]:
         lines += _wrapped("          at        ", v["where"])
         lines += _wrapped("          seen      ", v["seen"])
         lines += _wrapped("          expected  ", v["expected"])
     if r["status"] == "broken":
-        more = r["broken"] - len(r["violations"])
+        more = r["broken"] - min(len(r["violations"]), PRINTED)
         lines += [f"          and {more:,} more"] if more else []
         lines += _wrapped("          do        ", r["do"])
     return lines
@@ -60,7 +63,7 @@ def _wrapped(head: str, text: str) -> list[str]:
 
 def _verdict(records: Sequence[Mapping[str, Any]], code: int) -> str:
     counts = Counter(r["status"] for r in records)
-    told = [f"{counts[s]} {s}" for s in MARKS if counts[s]]
+    told = [f"{counts[s]} {TOLD[s]}" for s in MARKS if counts[s]]
     broken = [r["promise"] for r in records if r["status"] == "broken"]
     meaning = f"broken: {', '.join(broken)}" if broken else "conformant"
     return f"{len(records)} promises: {', '.join(told)}; exit {code}: {meaning}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from attrs import frozen
 
 from offload_fuzz.device import Place
@@ -19,6 +20,8 @@ from offload_fuzz.types import Array, ArrayType, type_of
 
 #: Applications of an op per dtype; the first is the simplest that there is.
 PER_DTYPE = 3
+#: The shape of the first operand of one more, where the op takes it.
+EMPTY = (0, 2)
 
 
 @frozen(eq=False)
@@ -59,6 +62,10 @@ def drawn(place: Place, op: str, dtypes: Sequence[str]) -> Iterator[Applied]:
             found = _draw(place, op, dtype, i, {name: dtypes[i] for name in targets})
             if found is not None:
                 yield found
+        if row.operands and row.operands[0].dtype == "same":
+            found = _draw(place, op, dtype, 1, {}, np.zeros(EMPTY, ArrayType(dtype, ()).np))
+            if found is not None:
+                yield found
 
 
 def apply(place: Place, op: str, operands: Sequence[Array], attributes: Mapping[str, Any]) -> Applied | None:
@@ -75,11 +82,15 @@ def apply(place: Place, op: str, operands: Sequence[Array], attributes: Mapping[
     return Applied(op, tuple(operands), dict(attributes), type, k.value, k.enclosure)
 
 
-def _draw(place: Place, op: str, dtype: str, i: int, attributes: Mapping[str, Any]) -> Applied | None:
+def _draw(
+    place: Place, op: str, dtype: str, i: int, attributes: Mapping[str, Any], first: Array | None = None
+) -> Applied | None:
+    """A drawn application, on `first` if given; None where nothing suits."""
     data = Choices.expanded(f"{op}/{dtype}/{i}".encode(), STEP_BYTES).data if i else bytes(STEP_BYTES)
     builder = CaseBuilder((place,), (dtype,))
     try:
-        v = builder.apply(Step(op, data), **attributes)
+        given = () if first is None else (builder.input(first),)
+        v = builder.apply(Step(op, data), *given, **attributes)
     except UsageError:
         return None
     node = builder.sources[v]

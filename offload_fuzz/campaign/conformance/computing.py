@@ -10,7 +10,7 @@ import numpy as np
 from offload_fuzz.campaign.conformance.applied import Applied, apply
 from offload_fuzz.campaign.conformance.bench import Bench, Violation, differs, same_bits
 from offload_fuzz.campaign.conformance.transfers import data
-from offload_fuzz.execute import float_environment
+from offload_fuzz.execute import arrange, float_environment
 from offload_fuzz.ops.base import OPS, Axes, DTypeName
 from offload_fuzz.strategies.arrays import make_data
 from offload_fuzz.text import format_element
@@ -18,6 +18,7 @@ from offload_fuzz.types import NAMES, Array, ArrayType, type_of
 
 #: Elements of the operands on which determinism is looked at: enough for a sum to be split.
 MANY = 20_000
+OPERAND_LAYOUTS = (("strided", 64), ("fortran", 64), ("negative", 64), ("contiguous", 1), ("strided", 1))
 
 
 # --------------------------------------------------------------------------------------------------------- results
@@ -42,18 +43,9 @@ def result_types(bench: Bench) -> Iterator[Violation]:
 
 def results(bench: Bench) -> Iterator[Violation]:
     for o in bench.outcomes():
-        a = o.applied
-        if o.error or a.allowed is None or not _has_type(o.result, a.type):
-            continue
-        inside = a.allowed.contains(o.result)
-        if not inside.all():
-            at = tuple(int(i) for i in np.argwhere(~inside)[0])
-            seen, expected = format_element(o.result[at]), format_element(a.value[at])
-            yield Violation(f"{a}, element {list(at)}", str(seen), f"{expected}, or what contract {_contract(bench)} allows")
-
-
-def _contract(bench: Bench) -> str:
-    return bench.features.contract.name
+        found = None if o.error else _outside(bench, o.applied, o.result)
+        if found is not None:
+            yield Violation(str(o.applied), *found)
 
 
 def _has_type(array: Any, type: ArrayType) -> bool:
@@ -89,6 +81,50 @@ def environment(bench: Bench) -> Iterator[Violation]:
     after = float_environment()
     if after is not None:
         yield Violation("after running every op", after, "subnormals kept, rounding to nearest, as before")
+
+
+def operand_layouts(bench: Bench) -> Iterator[Violation]:
+    """The result does not depend on how the operands lay in the host's memory, which a buffer may keep."""
+    for op in bench.features.ops:
+        bench.at(op)
+        for i, a in enumerate(bench.applied(op)):
+            if not a.operands or a.allowed is None:
+                continue
+            layout, alignment = OPERAND_LAYOUTS[i % len(OPERAND_LAYOUTS)]
+            laid = [arrange(x, layout, alignment, False)[0] for x in a.operands]
+            result = bench.download(bench.launch(op, [bench.upload(x) for x in laid], a.attributes))
+            found = _outside(bench, a, result)
+            if found is not None:
+                off = ", off 64 bytes" if alignment == 1 else ""
+                yield Violation(f"{a}, operands {layout}{off}", *found)
+                break
+
+
+def ops_in_order(bench: Bench) -> Iterator[Violation]:
+    """An op reads what the commands before it on its stream wrote."""
+    for seed in bench.rounds():
+        for op in bench.features.ops:
+            bench.at(op)
+            for a in bench.applied(op)[seed % 2 :: 6]:
+                if a.allowed is None or not a.operands:
+                    continue
+                buffers = [bench.upload(x, blocking=False) for x in a.operands]
+                found = _outside(bench, a, bench.download(bench.launch(op, buffers, a.attributes)))
+                if found is not None:
+                    yield Violation(f"{a} after async uploads on its stream", *found)
+                    break
+
+
+def _outside(bench: Bench, a: Applied, result: Any) -> tuple[str, str] | None:
+    """What was seen and expected where `result` is not what the contract allows; types are another promise."""
+    if a.allowed is None or not _has_type(result, a.type):
+        return None
+    inside = a.allowed.contains(result)
+    if inside.all():
+        return None
+    at = tuple(int(i) for i in np.argwhere(~inside)[0])
+    seen, expected = format_element(result[at]), format_element(a.value[at])
+    return f"{seen} at {list(at)}", f"{expected}, or what contract {bench.features.contract.name} allows"
 
 
 # ------------------------------------------------------------------------------------------------------- lifetimes
@@ -234,13 +270,14 @@ def in_place(bench: Bench) -> Iterator[Violation]:
         for a in bench.applied(op):
             for k, x in enumerate(a.operands):
                 if type_of(x) == a.type and a.type.size:
-                    yield from _into(bench, a, k)
+                    yield from _into(bench, a, k, "contiguous")
+                    yield from _into(bench, a, k, "strided")
 
 
-def _into(bench: Bench, a: Applied, k: int) -> Iterator[Violation]:
-    where = f"{a}, out=operand {k}"
+def _into(bench: Bench, a: Applied, k: int, layout: str) -> Iterator[Violation]:
+    where = f"{a}, out=operand {k}, {layout}"
     below = bench.upload(a.operands[k])
-    buffers = [bench.upload(x) for x in a.operands]
+    buffers = [bench.upload(arrange(x, layout, 64, False)[0]) for x in a.operands]
     above = bench.upload(a.operands[k])
     returned = bench.launch(a.op, buffers, dict(a.attributes), out=buffers[k])
     bench.settle()
@@ -248,10 +285,8 @@ def _into(bench: Bench, a: Applied, k: int) -> Iterator[Violation]:
         got = bench.download(buffer)
         if not _has_type(got, a.type):
             yield Violation(where, f"{what} is {getattr(got, 'dtype', type(got).__name__)}", str(a.type))
-        elif a.allowed is not None and not a.allowed.contains(got).all():
-            at = tuple(int(i) for i in np.argwhere(~a.allowed.contains(got))[0])
-            seen = f"{what} has {format_element(got[at])} at {list(at)}"
-            yield Violation(where, seen, f"{format_element(a.value[at])}, the result, in the memory of out")
+        elif (found := _outside(bench, a, got)) is not None:
+            yield Violation(where, f"{what} has {found[0]}", f"{found[1]}: the result, in the memory of out")
     others = [(f"operand {i}", b, x) for i, (b, x) in enumerate(zip(buffers, a.operands, strict=True)) if i != k]
     for what, buffer, x in [*others, ("another buffer", below, a.operands[k]), ("another buffer", above, a.operands[k])]:
         if not same_bits(bench.download(buffer), np.array(x)):

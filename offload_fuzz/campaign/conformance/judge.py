@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
@@ -145,8 +146,15 @@ def serve(line: str, send: Callable[[str], None]) -> None:
 
 
 def _peer(opened: Place) -> Place | None:
-    """A second device of the same name, where it has peers."""
-    return resolve(opened.spec) if opened.features.peers is not None else None
+    """A second device, where this one has peers: that of the next number, or else another of the same name."""
+    if opened.features.peers is None:
+        return None
+    following = re.sub(r":(\d+)(?!.*:\d)", lambda m: f":{int(m[1]) + 1}", opened.spec)
+    try:
+        peer = resolve(following)
+    except OffloadError:
+        peer = resolve(opened.spec)
+    return peer if peer.features.peers == opened.features.peers else None
 
 
 def exit_code(records: Sequence[Record]) -> int:

@@ -132,6 +132,8 @@ PROMISES: dict[str, Promise] = {p.name: p for p in (
          "cast the result; `offload-fuzz ops` has the rules"),
     _row("ops", "results", "on small exact numbers a result is what the contract allows", computing.results,
          "correct the kernel, or state in a contract what it promises: docs/contract.md"),
+    _row("ops", "operand_layouts", "results do not depend on the layout of the operands", computing.operand_layouts,
+         "read operands by their strides and offset, or upload into contiguous memory"),
     _row("ops", "operands_untouched", "an op does not write its operands", computing.operands_untouched,
          "write the result to memory of its own"),
     _row("ops", "results_last", "a result keeps its value while ops run", computing.results_last,
@@ -154,6 +156,8 @@ PROMISES: dict[str, Promise] = {p.name: p for p in (
 
     _row("order", "streams_in_order", "a stream runs in order", ordering.streams_in_order,
          "one queue per stream, in issue order", _streams),
+    _row("order", "ops_in_order", "every op comes after what is before it on its stream", computing.ops_in_order,
+         "let a fallback to the host wait for the stream that makes its operands", _streams),
     _row("order", "events", "what follows a wait sees all that came before the record", ordering.events,
          "record the event on its stream when it is called, and make the other stream wait for it", _several),
     _row("order", "synchronize", "synchronize returns when stream, event or device is done", ordering.synchronize,
