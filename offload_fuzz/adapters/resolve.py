@@ -59,11 +59,18 @@ def _validating(spec: str) -> Any:
     return validating(resolve(inner_spec(spec)))
 
 
+def _array_api(spec: str) -> Any:
+    from offload_fuzz.adapters.array_api import ArrayApiDevice
+
+    return ArrayApiDevice(spec)
+
+
 #: adapter -> (how to make a device from its spec, the module that it needs, what to say of it)
 BUILT_IN: dict[str, tuple[Callable[[str], Any], str | None, str]] = {
     "numpy": (_numpy, None, "the host: numpy"),
     "simulated": (_simulated, None, "a simulated accelerator: simulated:0, simulated.npu:1, simulated:0+FAULT"),
     "torch": (_torch, "torch", "a PyTorch device: torch:cpu, torch:cuda:0, torch:NAME of a PrivateUse1 backend"),
+    "array_api": (_array_api, "array_api_compat", "a namespace of the array API: array_api:array_api_strict:device1"),
     "noop": (_noop, None, "the template of an adapter: right types, no elements"),
     "validating": (_validating, None, "DEVICE with each call checked: validating:simulated:0, validating:my.py:MyChip"),
 }
@@ -71,7 +78,17 @@ BUILT_IN: dict[str, tuple[Callable[[str], Any], str | None, str]] = {
 
 def is_code(spec: str) -> bool:
     """Whether opening `spec` imports code that it names: never done because a file says so."""
-    return bool(FILE.match(spec) or DOTTED.match(spec))
+    return bool(FILE.match(spec) or DOTTED.match(spec)) or _names_a_module(spec)
+
+
+def _names_a_module(spec: str) -> bool:
+    """Whether an array API device is of a module that is not known here."""
+    inner = spec.removeprefix("validating:")
+    if not inner.startswith("array_api:"):
+        return False
+    from offload_fuzz.adapters.array_api import MODULES, module_of
+
+    return module_of(inner) not in MODULES
 
 
 def resolve(spec: str) -> Place:

@@ -1,0 +1,92 @@
+"""What each op is in a namespace of the array API standard: op -> function(namespace, operands, attributes).
+
+An op of the standard has its own name there, in the namespace or in its `linalg` extension, and its attributes are the
+keywords of the standard; here stands where the standard has an argument by position, a list of arrays or an operator.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+from offload_fuzz.ops.base import slices
+
+Namespace: TypeAlias = Any
+Value: TypeAlias = Any
+Run: TypeAlias = Callable[[Namespace, list[Value], dict[str, Any]], Value]
+
+#: Functions of the standard (2024.12) whose operands are positional and whose attributes are keywords of the same name.
+AS_THEY_ARE = frozenset(
+    """
+    abs acos acosh add asin asinh atan atan2 atanh bitwise_and bitwise_left_shift bitwise_invert bitwise_or
+    bitwise_right_shift bitwise_xor ceil clip copysign cos cosh divide equal exp expm1 floor floor_divide greater
+    greater_equal hypot isfinite isinf isnan less less_equal log log1p log2 log10 logaddexp logical_and logical_not
+    logical_or logical_xor maximum minimum multiply negative nextafter not_equal positive pow reciprocal remainder round
+    sign signbit sin sinh square sqrt subtract tan tanh trunc
+    where searchsorted argmax argmin count_nonzero sort argsort all any diff
+    sum prod mean max min std var cumulative_sum cumulative_prod
+    reshape permute_dims flip broadcast_to squeeze expand_dims roll take take_along_axis
+    matmul vecdot tensordot matrix_transpose tril triu
+    cross outer trace diagonal vector_norm
+    """.split()
+)
+
+
+def _astype(xp: Namespace, operands: list[Value], attributes: dict[str, Any]) -> Value:
+    return xp.astype(operands[0], getattr(xp, attributes["dtype"]))
+
+
+def _setitem(xp: Namespace, operands: list[Value], attributes: dict[str, Any]) -> Value:
+    x, value = operands
+    out = xp.asarray(x, copy=True)
+    out[(*slices(attributes["index"]), ...)] = value
+    return out
+
+
+def _getitem(xp: Namespace, operands: list[Value], attributes: dict[str, Any]) -> Value:
+    return operands[0][(*slices(attributes["index"]), ...)]
+
+
+def _repeat(xp: Namespace, operands: list[Value], attributes: dict[str, Any]) -> Value:
+    return xp.repeat(operands[0], attributes["repeats"], axis=attributes["axis"])
+
+
+def _moveaxis(xp: Namespace, operands: list[Value], attributes: dict[str, Any]) -> Value:
+    return xp.moveaxis(operands[0], attributes["source"], attributes["destination"])
+
+
+#: Where the standard's signature is another than ours.
+DIFFERS: dict[str, Run] = {
+    "astype": _astype,
+    "getitem": _getitem,
+    "setitem": _setitem,
+    "concat": lambda xp, o, a: xp.concat(o, axis=a["axis"]),
+    "stack": lambda xp, o, a: xp.stack(o, axis=a["axis"]),
+    "repeat": _repeat,
+    "tile": lambda xp, o, a: xp.tile(o[0], a["repetitions"]),
+    "moveaxis": _moveaxis,
+    "unstack": lambda xp, o, a: xp.unstack(o[0], axis=a["axis"])[a["index"]],
+    "meshgrid": lambda xp, o, a: xp.meshgrid(*o, indexing=a["indexing"])[a["index"]],
+}
+#: The namespace's name of what `DIFFERS` calls, where it has one.
+NEEDS = {"getitem": "asarray", "setitem": "asarray"}
+
+#: Ops whose result in NumPy warns, beside `errstate`, where there are too few elements.
+WARNS = frozenset({"mean", "var", "std"})
+
+
+def runs_of(xp: Namespace, ops: Any) -> dict[str, Run]:
+    """The functions for those of `ops` that the namespace has, in their order."""
+    found: dict[str, Run] = {}
+    for op in ops:
+        if op in DIFFERS and hasattr(xp, NEEDS.get(op, op)):
+            found[op] = DIFFERS[op]
+        elif op in AS_THEY_ARE:
+            function = getattr(xp, op, None) or getattr(getattr(xp, "linalg", None), op, None)
+            if function is not None:
+                found[op] = _called(function)
+    return found
+
+
+def _called(function: Callable[..., Value]) -> Run:
+    return lambda xp, operands, attributes: function(*operands, **attributes)
