@@ -382,5 +382,6 @@ class _Lowering:
     def release(self, storage: int, members: Sequence[int]) -> None:
         owner, queue = self.owner[storage]
         self.order_after_uses(queue, members)
-        self.issue(queue, s.Release(*queue, owner), [], None, False)
+        done = self.places[queue[0]].features.streams == 0  # as every call there: it has no synchronize to wait with
+        self.issue(queue, s.Release(*queue, owner), [], None, done)
         self.group[storage] = []

@@ -3,8 +3,8 @@
     array_api:array_api_strict:device1    a device of array-api-strict, which holds every call to the standard
     array_api:numpy    array_api:torch:cuda:0    array_api:cupy
 
-MODULE is imported when a device is made. Ops and dtypes are asked for as in the PyTorch adapter: those that the table of
-ops has at start-up, that the namespace has, and that run on tiny operands of a dtype. Placement is by `device=`, and
+MODULE is imported when a device is made. Ops and dtypes are asked for as in the PyTorch adapter: those that the table
+of ops has at start-up, that the namespace has, and that run on tiny operands of a dtype. Placement is by `device=`, and
 `place_of` says what `array_api_compat.device` does. An upload keeps the order of the axes in memory, not gaps.
 """
 
@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from attrs import frozen
 
-from offload_fuzz.adapters.array_api_ops import WARNS, Run, runs_of
+from offload_fuzz.adapters.array_api_ops import WARNS, runs_of
 from offload_fuzz.adapters.torch import PROBES
 from offload_fuzz.device import Features
 from offload_fuzz.errors import MissingDevice, UsageError, one_of

@@ -6,45 +6,50 @@ keywords of the standard; here stands where the standard has an argument by posi
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, TypeAlias
-
-from offload_fuzz.ops.base import slices
 
 Namespace: TypeAlias = Any
 Value: TypeAlias = Any
 Run: TypeAlias = Callable[[Namespace, list[Value], dict[str, Any]], Value]
 
 #: Functions of the standard (2024.12) whose operands are positional and whose attributes are keywords of the same name.
-AS_THEY_ARE = frozenset(
-    """
-    abs acos acosh add asin asinh atan atan2 atanh bitwise_and bitwise_left_shift bitwise_invert bitwise_or
-    bitwise_right_shift bitwise_xor ceil clip copysign cos cosh divide equal exp expm1 floor floor_divide greater
-    greater_equal hypot isfinite isinf isnan less less_equal log log1p log2 log10 logaddexp logical_and logical_not
-    logical_or logical_xor maximum minimum multiply negative nextafter not_equal positive pow reciprocal remainder round
-    sign signbit sin sinh square sqrt subtract tan tanh trunc
-    where searchsorted argmax argmin count_nonzero sort argsort all any diff
-    sum prod mean max min std var cumulative_sum cumulative_prod
-    reshape permute_dims flip broadcast_to squeeze expand_dims roll take take_along_axis
-    matmul vecdot tensordot matrix_transpose tril triu
-    cross outer trace diagonal vector_norm
-    """.split()
-)
+AS_THEY_ARE = """
+abs acos acosh add asin asinh atan atan2 atanh bitwise_and bitwise_left_shift bitwise_invert bitwise_or
+bitwise_right_shift bitwise_xor ceil clip copysign cos cosh divide equal exp expm1 floor floor_divide greater
+greater_equal hypot isfinite isinf isnan less less_equal log log1p log2 log10 logaddexp logical_and logical_not
+logical_or logical_xor maximum minimum multiply negative nextafter not_equal positive pow reciprocal remainder round
+sign signbit sin sinh square sqrt subtract tan tanh trunc
+where searchsorted argmax argmin count_nonzero sort argsort all any diff
+sum prod mean max min std var cumulative_sum cumulative_prod
+reshape permute_dims flip broadcast_to squeeze expand_dims roll take take_along_axis
+matmul vecdot tensordot matrix_transpose tril triu
+cross outer trace diagonal vector_norm
+"""
 
 
 def _astype(xp: Namespace, operands: list[Value], attributes: dict[str, Any]) -> Value:
     return xp.astype(operands[0], getattr(xp, attributes["dtype"]))
 
 
+def _region(x: Value, attributes: dict[str, Any]) -> tuple[Any, ...]:
+    """The region as slices within bounds: the standard leaves a start or stop beyond the axis open."""
+    region: list[Any] = []
+    for part, n in zip(attributes["index"], x.shape, strict=True):
+        r = range(*slice(*part).indices(n))
+        region.append(slice(r.start, r.stop if r.stop >= 0 else None, r.step) if r else slice(0, 0))
+    return (*region, ...)
+
+
 def _setitem(xp: Namespace, operands: list[Value], attributes: dict[str, Any]) -> Value:
     x, value = operands
     out = xp.asarray(x, copy=True)
-    out[(*slices(attributes["index"]), ...)] = value
+    out[_region(x, attributes)] = value
     return out
 
 
 def _getitem(xp: Namespace, operands: list[Value], attributes: dict[str, Any]) -> Value:
-    return operands[0][(*slices(attributes["index"]), ...)]
+    return operands[0][_region(operands[0], attributes)]
 
 
 def _repeat(xp: Namespace, operands: list[Value], attributes: dict[str, Any]) -> Value:
@@ -75,13 +80,14 @@ NEEDS = {"getitem": "asarray", "setitem": "asarray"}
 WARNS = frozenset({"mean", "var", "std"})
 
 
-def runs_of(xp: Namespace, ops: Any) -> dict[str, Run]:
+def runs_of(xp: Namespace, ops: Iterable[str]) -> dict[str, Run]:
     """The functions for those of `ops` that the namespace has, in their order."""
     found: dict[str, Run] = {}
+    as_they_are = frozenset(AS_THEY_ARE.split())
     for op in ops:
         if op in DIFFERS and hasattr(xp, NEEDS.get(op, op)):
             found[op] = DIFFERS[op]
-        elif op in AS_THEY_ARE:
+        elif op in as_they_are:
             function = getattr(xp, op, None) or getattr(getattr(xp, "linalg", None), op, None)
             if function is not None:
                 found[op] = _called(function)

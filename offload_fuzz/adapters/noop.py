@@ -1,9 +1,9 @@
 """`noop:0`: the template of an adapter. It accepts everything that the protocol has and computes nothing.
 
-Copy this file to start an adapter of your own: every method that a device may have is here, with what it is given and
-what it must give. A buffer is only a type, and each downloaded array is zeros of that type; so a campaign fails at once,
-and `offload-fuzz conformance noop:0` names the promises that are still to be kept. What it declares beyond `ops` and
-`dtypes` is what a first adapter can declare: results are fresh, calls return when done.
+Copy this file to start an adapter of your own: the methods that a first adapter has are here, with what each is given
+and what it must give. A buffer is only a type, and each downloaded array is zeros of that type; so a campaign fails at
+once, and `offload-fuzz conformance noop:0` names the promises that are still to be kept. What it declares beyond `ops`
+and `dtypes` is what a first adapter can declare: results are fresh, calls return when done.
 """
 
 from __future__ import annotations

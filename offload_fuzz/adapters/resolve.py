@@ -78,17 +78,17 @@ BUILT_IN: dict[str, tuple[Callable[[str], Any], str | None, str]] = {
 
 def is_code(spec: str) -> bool:
     """Whether opening `spec` imports code that it names: never done because a file says so."""
-    return bool(FILE.match(spec) or DOTTED.match(spec)) or _names_a_module(spec)
+    inner = spec.removeprefix("validating:")
+    return bool(FILE.match(inner) or DOTTED.match(inner)) or _names_a_module(inner)
 
 
 def _names_a_module(spec: str) -> bool:
     """Whether an array API device is of a module that is not known here."""
-    inner = spec.removeprefix("validating:")
-    if not inner.startswith("array_api:"):
+    if not spec.startswith("array_api:"):
         return False
     from offload_fuzz.adapters.array_api import MODULES, module_of
 
-    return module_of(inner) not in MODULES
+    return module_of(spec) not in MODULES
 
 
 def resolve(spec: str) -> Place:

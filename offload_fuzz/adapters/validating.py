@@ -1,8 +1,8 @@
 """`validating:DEVICE`: a device that checks each call of the protocol, both ways, and changes no result.
 
-What the fuzzer passes is checked before the call, what the adapter gives back after it. The first promise that is broken
-raises `BrokenPromise` there and then, which says whose it was; in a campaign that is a finding of kind `raised`. A buffer
-of this device is the adapter's own buffer together with what is known of it: its type, its device, whether it was released.
+What the fuzzer passes is checked before the call, what the adapter gives back after it. A promise that is broken raises
+`BrokenPromise` there and then, which says whose it was; in a campaign that is a finding of kind `raised`. A buffer of
+this device is the adapter's own together with what is known of it: its type, its device, whether it was released.
 """
 
 from __future__ import annotations
@@ -54,7 +54,9 @@ class _Call:
     def hold(self, condition: bool, who: str, seen: str, expected: str) -> None:
         """Raise `BrokenPromise` unless `condition` holds."""
         if not condition:
-            raise BrokenPromise(f"{who} broke a promise: {seen} but should be {expected} [{self.text} on {self.device}]")
+            raise BrokenPromise(
+                f"{who} broke a promise: {seen} but should be {expected} [{self.text} on {self.device}]"
+            )
 
 
 @define(eq=False)
@@ -78,7 +80,9 @@ class ValidatingDevice:
         call.hold(isinstance(array, np.ndarray), FUZZER, f"source is {type(array).__name__}", "a NumPy array")
         call.hold(array.dtype in NAMES, FUZZER, f"source has dtype {array.dtype}", "one of the dtypes")
         type_ = type_of(array)
-        call.hold(type_.dtype in self.features.dtypes, FUZZER, f"source has dtype {type_.dtype}", "one that is declared")
+        call.hold(
+            type_.dtype in self.features.dtypes, FUZZER, f"source has dtype {type_.dtype}", "one that is declared"
+        )
         self._check_modes(call, modes)
         before = array.tobytes()
         buffer = self.inner.upload(array, **modes)
@@ -104,7 +108,9 @@ class ValidatingDevice:
         """Checks that the source is a peer, and the buffer that comes of it."""
         call = _Call(self.name, "copy")
         call.hold(self.features.peers is not None, FUZZER, "copy is called", "declared by peers")
-        call.hold(isinstance(buffer, Checked), FUZZER, f"buffer is {type(buffer).__name__}", "of a device that is validated")
+        call.hold(
+            isinstance(buffer, Checked), FUZZER, f"buffer is {type(buffer).__name__}", "of a device that is validated"
+        )
         call.hold(not buffer.released, FUZZER, "the source buffer was released", "in use")
         call.hold(buffer.device is source, FUZZER, f"buffer is of {buffer.device.name}", f"of the source {source.name}")
         peers = (self.features.peers, source.features.peers)
@@ -116,7 +122,12 @@ class ValidatingDevice:
 
     # ------------------------------------------------------------------------------------------------------- ops
     def launch(
-        self, op: str, operands: Sequence[Checked], attributes: Mapping[str, Any], out: Checked | None = None, **modes: Any
+        self,
+        op: str,
+        operands: Sequence[Checked],
+        attributes: Mapping[str, Any],
+        out: Checked | None = None,
+        **modes: Any,
     ) -> Checked:
         """Checks op, operands, attributes, `out` and modes; that the adapter leaves its arguments, and the buffer."""
         types = [getattr(b, "type", None) for b in operands]
@@ -204,7 +215,9 @@ class ValidatingDevice:
         return buffer
 
     def _check_buffer(self, call: _Call, buffer: Any) -> None:
-        call.hold(isinstance(buffer, Checked), FUZZER, f"buffer is {type(buffer).__name__}", "one that this device gave")
+        call.hold(
+            isinstance(buffer, Checked), FUZZER, f"buffer is {type(buffer).__name__}", "one that this device gave"
+        )
         call.hold(buffer.device is self, FUZZER, f"buffer is of {buffer.device.name}", f"of {self.name}")
         call.hold(not buffer.released, FUZZER, "a buffer is used that was released", "in use")
 
@@ -235,8 +248,8 @@ def _shown(array: Any) -> str:
 def validating(device: Any) -> ValidatingDevice:
     """`device`, an adapter object or a `Place`, watched; raises `UsageError` for what is no adapter."""
     watched = device if isinstance(device, Place) else place(device)
-    peers = watched.features.peers
-    features = evolve(watched.features, peers=peers and f"{PREFIX}{peers}")  # a peer that is not watched has other buffers
+    peers = watched.features.peers  # only with others that are watched, whose buffers are of the same kind
+    features = evolve(watched.features, peers=peers and f"{PREFIX}{peers}")
     return ValidatingDevice(watched.device, f"{PREFIX}{watched.name}", features)
 
 
@@ -244,5 +257,7 @@ def inner_spec(spec: str) -> str:
     """The DEVICE of `validating:DEVICE`; raises `UsageError` where there is none."""
     inner = spec.removeprefix(PREFIX)
     if not inner or inner.startswith(PREFIX):
-        raise UsageError(f"device is {spec!r} but should be validating:DEVICE such as validating:torch:cpu [validating]")
+        raise UsageError(
+            f"device is {spec!r} but should be validating:DEVICE such as validating:torch:cpu [validating]"
+        )
     return inner

@@ -140,7 +140,7 @@ def supervised(command: Sequence[str], job: Mapping[str, Any], silence: float) -
     """Records of a process that is given `job` on one line and replays job["files"] in order, one record a file.
 
     A process that dies, or says nothing for `silence` seconds, gives the record of its file a verdict of kind crash or
-    hang; another then goes on with the files that are left. A record of kind "at" is a sign of life: where it has come to.
+    hang; another then goes on with the files that are left. A record of kind "at" says where it has come to.
     """
     files: list[str] = list(job["files"])
     while files:
@@ -192,8 +192,9 @@ def _lines_of(process: subprocess.Popen[str]) -> queue.Queue[str]:
 
     def read() -> None:
         assert process.stdout is not None
-        for line in process.stdout:
-            lines.put(line)
+        with process.stdout:
+            for line in process.stdout:
+                lines.put(line)
         lines.put("")
 
     threading.Thread(target=read, daemon=True).start()

@@ -12,7 +12,11 @@ def main() -> None:
     """Serve one job. What a backend prints goes to standard error, so that the records stay clean."""
     out = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
     os.dup2(2, 1)
-    serve(sys.stdin.readline(), lambda text: out.write(text + "\n") and None)
+
+    def send(text: str) -> None:
+        out.write(text + "\n")
+
+    serve(sys.stdin.readline(), send)
 
 
 if __name__ == "__main__":

@@ -59,7 +59,7 @@ def drawn(place: Place, op: str, dtypes: Sequence[str]) -> Iterator[Applied]:
         if row.operands and row.operands[0].dtype == "same" and dtype not in row.dtypes:
             continue
         for i in range(len(dtypes) if targets else PER_DTYPE):
-            found = _draw(place, op, dtype, i, {name: dtypes[i] for name in targets})
+            found = _draw(place, op, dtype, i, dict.fromkeys(targets, dtypes[i]) if targets else {})
             if found is not None:
                 yield found
         if row.operands and row.operands[0].dtype == "same":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -82,7 +82,12 @@ class Bench:
         return np.asarray(array) if isinstance(array, np.generic) else array  # as the executor takes it
 
     def launch(
-        self, op: str, operands: Sequence[Any], attributes: dict[str, Any] | None = None, stream: int = 0, out: Any = None
+        self,
+        op: str,
+        operands: Sequence[Any],
+        attributes: Mapping[str, Any] | None = None,
+        stream: int = 0,
+        out: Any = None,
     ) -> Any:
         modes = self.modes(stream) if out is None else {**self.modes(stream), "out": out}
         return self.call("launch", op, list(operands), dict(attributes or {}), **modes)
@@ -202,4 +207,3 @@ def wrong_elements(got: Array, expected: Array) -> Array:
 def same_bits(a: Any, b: Array) -> bool:
     """Whether `a` is an array of the same type and bits."""
     return isinstance(a, np.ndarray) and a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
-

@@ -37,7 +37,8 @@ def ops_run(bench: Bench) -> Iterator[Violation]:
 def result_types(bench: Bench) -> Iterator[Violation]:
     for o in bench.outcomes():
         if not o.error and not _has_type(o.result, o.applied.type):
-            seen = f"{o.result.dtype}{list(o.result.shape)}" if isinstance(o.result, np.ndarray) else type(o.result).__name__
+            shape = list(getattr(o.result, "shape", ()))
+            seen = f"{getattr(o.result, 'dtype', type(o.result).__name__)}{shape}"
             yield Violation(str(o.applied), seen, f"{o.applied.type.np}{list(o.applied.type.shape)}")
 
 
@@ -139,7 +140,9 @@ def results_last(bench: Bench) -> Iterator[Violation]:
         for a, result, before in held:
             found = differs("", bench.download(result), before)
             if found:
-                yield Violation(f"{a}, after {len(held)} launches of {op}", found.seen, f"{found.expected}, as at first")
+                yield Violation(
+                    f"{a}, after {len(held)} launches of {op}", found.seen, f"{found.expected}, as at first"
+                )
                 break
 
 
@@ -155,7 +158,7 @@ def buffers_last(bench: Bench) -> Iterator[Violation]:
 
 # ------------------------------------------------------------------------------------------------------- aliasing
 def fresh(bench: Bench) -> Iterator[Violation]:
-    """Write into an operand, then give it back: a fresh result shows neither. Write into the result: nor do operands."""
+    """Write into an operand, give it back: a fresh result shows neither; nor do operands when the result is written."""
     observed: set[str] = set()
     for op in bench.features.ops:
         if bench.features.alias_of(op) != "fresh":
@@ -231,7 +234,9 @@ def _shared(bench: Bench, a: Applied, same: bool, observed: set[str]) -> Violati
             bench.release(buffer)
         poison = [bench.upload(_poison(x)) for x in a.operands for _ in range(2)]
         if not same_bits(bench.download(result), before):
-            return Violation(str(a), "the result changed when operands were released and memory was used again", expected)
+            return Violation(
+                str(a), "the result changed when operands were released and memory was used again", expected
+            )
         del poison
     return None
 
@@ -257,7 +262,9 @@ def view(bench: Bench) -> Iterator[Violation]:
             bench.spoil(spoiler, buffer)
             written = np.asarray(OPS[op].numpy(bench.download(buffer), *a.operands[1:], **a.attributes))
             if same_bits(bench.download(result), before) and not same_bits(written, before):
-                yield Violation(str(a), "the result did not change when the operand was written", "a view of the operand")
+                yield Violation(
+                    str(a), "the result did not change when the operand was written", "a view of the operand"
+                )
                 break
 
 
@@ -288,7 +295,11 @@ def _into(bench: Bench, a: Applied, k: int, layout: str) -> Iterator[Violation]:
         elif (found := _outside(bench, a, got)) is not None:
             yield Violation(where, f"{what} has {found[0]}", f"{found[1]}: the result, in the memory of out")
     others = [(f"operand {i}", b, x) for i, (b, x) in enumerate(zip(buffers, a.operands, strict=True)) if i != k]
-    for what, buffer, x in [*others, ("another buffer", below, a.operands[k]), ("another buffer", above, a.operands[k])]:
+    for what, buffer, x in [
+        *others,
+        ("another buffer", below, a.operands[k]),
+        ("another buffer", above, a.operands[k]),
+    ]:
         if not same_bits(bench.download(buffer), np.array(x)):
             yield Violation(where, f"{what} changed", "only out is written")
 

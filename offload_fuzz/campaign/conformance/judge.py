@@ -60,7 +60,11 @@ def judged(bench: Bench, promise: Promise) -> Record:
         violations.append(Violation("a call", str(error), "no exception"))
     record |= {"status": BROKEN if violations else KEPT, "note": "; ".join(bench.notes), "hints": bench.hints}
     if violations:
-        record |= {"broken": len(violations), "do": promise.advice, "violations": [_data(v) for v in violations[:SHOWN]]}
+        record |= {
+            "broken": len(violations),
+            "do": promise.advice,
+            "violations": [_data(v) for v in violations[:SHOWN]],
+        }
     return record
 
 
@@ -68,13 +72,16 @@ def _data(violation: Violation) -> dict[str, str]:
     return {"where": violation.where, "seen": violation.seen, "expected": violation.expected}
 
 
-def conformance(device: Any, promises: Sequence[str] | None = None) -> list[Record]:
-    """The records of `device`, an adapter object or a `Place`, checked in this process; `promises`: only these.
+def conformance(device: Any, promises: Sequence[str] | None = None, peer: Any = None) -> list[Record]:
+    """The records of `device`, an adapter object or a `Place`, checked in this process.
+
+    promises: only these. peer: another device of the same `peers`; the device itself unless told.
 
     Raises `AdapterError` for what is no adapter. A device that ends or silences the process takes this one with it.
     """
     opened = place(device)
-    bench = Bench(opened, opened if opened.features.peers else None)
+    second = opened if peer is None else place(peer)
+    bench = Bench(opened, second if opened.features.peers else None)
     return [judged(bench, p) for name, p in PROMISES.items() if promises is None or name in promises]
 
 

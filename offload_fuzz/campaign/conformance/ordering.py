@@ -84,7 +84,9 @@ def synchronize(bench: Bench) -> Iterator[Violation]:
                 bench.settle(last if how == "stream" else None)
             where = {"stream": f"synchronize(stream={last})", "event": "synchronize(event=...)", "all": "synchronize()"}
             at_return = None if array is None else np.array(array)
-            if at_return is not None and (found := differs(f"{where[how]}, async download", at_return, _counted(x, one))):
+            if at_return is not None and (
+                found := differs(f"{where[how]}, async download", at_return, _counted(x, one))
+            ):
                 yield found
             other = bench.download(bench.launch("add", [buffer, b], stream=0), stream=0)
             if found := differs(f"{where[how]}, then use on stream 0", other, _counted(x, one, CHAIN + 1)):
@@ -106,7 +108,9 @@ def release_in_order(bench: Bench) -> Iterator[Violation]:
             found = differs(f"release of an operand that is in use, {size} elements", bench.download(result), x + one)
             if found:
                 yield found
-            found = differs(f"a result after its operand was released, {size} elements", bench.download(second), x + one + one)
+            found = differs(
+                f"a result after its operand was released, {size} elements", bench.download(second), x + one + one
+            )
             if found:
                 yield found
             for buffer in reused:
@@ -215,7 +219,9 @@ def after_error(bench: Bench) -> Iterator[Violation]:
                 yield found
     if bench.counted is not None:
         v, one = bench.counter(5)
-        found = differs("add after an error", bench.download(bench.launch("add", [bench.upload(v), bench.upload(one)])), v + one)
+        found = differs(
+            "add after an error", bench.download(bench.launch("add", [bench.upload(v), bench.upload(one)])), v + one
+        )
         if found:
             yield found
 
@@ -224,7 +230,12 @@ def after_error(bench: Bench) -> Iterator[Violation]:
 def campaign(bench: Bench) -> Iterator[Violation]:
     """A short campaign; only its figure and its survival count here, as `run` is for what it finds."""
     settings = Settings(
-        devices=(bench.place,), max_cases=CASES, max_time=SECONDS, isolation="inline", shrink_budget=1  # type: ignore[arg-type]  # a place, as inline campaigns take them
+        devices=(bench.place,),  # type: ignore[arg-type]  # a place, as inline campaigns take them
+        exclude_ops=bench.avoid,
+        max_cases=CASES,
+        max_time=SECONDS,
+        isolation="inline",
+        shrink_budget=1,
     )
     report = Campaign(settings).run()
     rate = report.counts.cases / max(report.seconds, 1e-9)

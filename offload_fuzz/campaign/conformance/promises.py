@@ -1,4 +1,4 @@
-"""The promises of a device, one row each: what it says, when it applies, how it is checked, what to do if it is broken."""
+"""The promises of a device, one row each: what it says, how it is checked, what to do if it is broken."""
 
 from __future__ import annotations
 

@@ -109,7 +109,9 @@ def source_untouched(bench: Bench) -> Iterator[Violation]:
                 bench.spoil(op, buffer)
             bench.settle()
             if backing.tobytes() != before:
-                yield Violation(where, "the host's memory changed", "an upload reads and does not write, as do ops on it")
+                yield Violation(
+                    where, "the host's memory changed", "an upload reads and does not write, as do ops on it"
+                )
 
 
 def source_free_blocking(bench: Bench) -> Iterator[Violation]:
@@ -189,7 +191,9 @@ def _written_by_the_host(bench: Bench, where: str, expected: Array) -> Iterator[
         array.reshape(-1).view(np.uint8)[...] = OVERWRITTEN if expected.dtype != np.bool_ else 0
     found = differs(where, bench.download(buffer), expected)
     if found:
-        yield Violation(f"{where}, after the host wrote the array", found.seen, f"{found.expected} still, in the buffer")
+        yield Violation(
+            f"{where}, after the host wrote the array", found.seen, f"{found.expected} still, in the buffer"
+        )
 
 
 # ------------------------------------------------------------------------------------------------------------- done
