@@ -7,9 +7,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from offload_fuzz.report.summary import number
+
 WIDTH = 118
 MARKS = {"kept": "kept", "broken": "BROKEN", "does not apply": "-"}
-TOLD = {"kept": "kept", "broken": "broken", "does not apply": "that do not apply"}
+TOLD = {"kept": "kept", "broken": "broken", "does not apply": "that do{} not apply"}
 NAME = 21
 #: Violations of a promise that are printed; `--json` has more.
 PRINTED = 2
@@ -28,8 +30,8 @@ def conformance_text(spec: str, declares: Mapping[str, Any], records: Sequence[M
 
 
 def _declares(d: Mapping[str, Any]) -> list[str]:
-    parts = [f"{d['ops']} ops", f"{len(d['dtypes'])} dtypes", f"contract {d['contract']}"]
-    parts.append(f"{d['streams']} streams" if d["streams"] else "no streams")
+    parts = [number(d["ops"], "op"), number(len(d["dtypes"]), "dtype"), f"contract {d['contract']}"]
+    parts.append(number(d["streams"], "stream") if d["streams"] else "no streams")
     parts.append("transfers " + ", ".join(f"{t} (source free: {d['source_free'][t]})" for t in d["transfers"]))
     parts += [f"{d['in_place']} ops in place"] if d["in_place"] else []
     parts += [f"peers {d['peers']}"] if d["peers"] else []
@@ -63,7 +65,7 @@ def _wrapped(head: str, text: str) -> list[str]:
 
 def _verdict(records: Sequence[Mapping[str, Any]], code: int) -> str:
     counts = Counter(r["status"] for r in records)
-    told = [f"{counts[s]} {TOLD[s]}" for s in MARKS if counts[s]]
+    told = [f"{counts[s]} {TOLD[s].format('es' if counts[s] == 1 else '')}" for s in MARKS if counts[s]]
     broken = [r["promise"] for r in records if r["status"] == "broken"]
     meaning = f"broken: {', '.join(broken)}" if broken else "conformant"
     return f"{len(records)} promises: {', '.join(told)}; exit {code}: {meaning}"

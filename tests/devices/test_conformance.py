@@ -171,7 +171,7 @@ DECLARES: dict[str, Any] = {
 }  # fmt: skip  # one device
 REPORT = """\
 conformance of chip:0
-  declares  3 ops; 1 dtypes; contract ieee; no streams; transfers blocking (source free: return); deterministic; place
+  declares  3 ops; 1 dtype; contract ieee; no streams; transfers blocking (source free: return); deterministic; place
             chip:0
 
 transfers
@@ -188,7 +188,7 @@ speed
   kept    campaign              a short campaign runs to its end (600 case runs/s)
   hint                          it is quick
 
-4 promises: 2 kept, 1 broken, 1 that do not apply; exit 1: broken: values"""
+4 promises: 2 kept, 1 broken, 1 that does not apply; exit 1: broken: values"""
 
 
 def test_the_text_is_this() -> None:
