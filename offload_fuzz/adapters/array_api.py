@@ -89,7 +89,7 @@ class ArrayApiDevice:
         self._prefix = f"{PREFIX}{module}:"
         self.place = f"{self._prefix}{_label(self.device)}"
         dtypes = frozenset(d for d in DTYPES if self._holds(d))
-        self._runs = runs_of(self.xp, [op for op, row in OPS.items() if not row.custom])
+        self._runs = runs_of(self.xp, [op for op, row in OPS.items() if not row.custom], self.device)
         asked = {op: frozenset(d for d in dtypes if self._has(op, d, dtypes)) for op in self._runs}
         facts = MODULES.get(module, Facts())
         self.features = Features(
@@ -171,7 +171,7 @@ class ArrayApiDevice:
     def _has(self, op: str, dtype: str, dtypes: frozenset[str]) -> bool:
         """Whether `op` runs on tiny operands of a dtype, astype to each of `dtypes`, and gives a result of its type."""
         row = OPS[op]
-        if row.operands and dtype not in row.dtypes:
+        if dtype not in row.dtypes:
             return False
         probes: list[tuple[tuple[int, ...], Mapping[str, Any]]] = list(PROBES.get(op, ()))
         if op == "astype":
@@ -179,6 +179,8 @@ class ArrayApiDevice:
         elif not probes:
             attributes = _plain(row, dtype)
             probes = [] if attributes is None else [(SHAPE, attributes)]
+        if not row.operands:
+            probes = [(shape, {**attributes, "dtype": dtype}) for shape, attributes in probes]
         return bool(probes) and all(self._runs_once(row, dtype, shape, attributes) for shape, attributes in probes)
 
     def _runs_once(self, row: Op, dtype: str, shape: tuple[int, ...], attributes: Mapping[str, Any]) -> bool:

@@ -23,6 +23,7 @@ sign signbit sin sinh square sqrt subtract tan tanh trunc
 where searchsorted argmax argmin count_nonzero sort argsort all any diff
 sum prod mean max min std var cumulative_sum cumulative_prod
 reshape permute_dims flip broadcast_to squeeze expand_dims roll take take_along_axis
+full_like ones_like zeros_like
 matmul vecdot tensordot matrix_transpose tril triu
 cross outer trace diagonal vector_norm
 """
@@ -73,6 +74,15 @@ DIFFERS: dict[str, Run] = {
     "unstack": lambda xp, o, a: xp.unstack(o[0], axis=a["axis"])[a["index"]],
     "meshgrid": lambda xp, o, a: xp.meshgrid(*o, indexing=a["indexing"])[a["index"]],
 }
+#: Functions that make an array: the attributes that are positional there; dtype and device are keywords.
+MAKES: dict[str, tuple[str, ...]] = {
+    "full": ("shape", "fill_value"),
+    "ones": ("shape",),
+    "zeros": ("shape",),
+    "eye": ("n_rows", "n_cols"),
+    "arange": ("start", "stop", "step"),
+    "linspace": ("start", "stop"),
+}
 #: The namespace's name of what `DIFFERS` calls, where it has one.
 NEEDS = {"getitem": "asarray", "setitem": "asarray"}
 
@@ -80,18 +90,29 @@ NEEDS = {"getitem": "asarray", "setitem": "asarray"}
 WARNS = frozenset({"mean", "var", "std"})
 
 
-def runs_of(xp: Namespace, ops: Iterable[str]) -> dict[str, Run]:
-    """The functions for those of `ops` that the namespace has, in their order."""
+def runs_of(xp: Namespace, ops: Iterable[str], device: Any) -> dict[str, Run]:
+    """The functions for those of `ops` that the namespace has, in their order; what they make is on `device`."""
     found: dict[str, Run] = {}
     as_they_are = frozenset(AS_THEY_ARE.split())
     for op in ops:
         if op in DIFFERS and hasattr(xp, NEEDS.get(op, op)):
             found[op] = DIFFERS[op]
+        elif op in MAKES and hasattr(xp, op):
+            found[op] = _made(getattr(xp, op), MAKES[op], device)
         elif op in as_they_are:
             function = getattr(xp, op, None) or getattr(getattr(xp, "linalg", None), op, None)
             if function is not None:
                 found[op] = _called(function)
     return found
+
+
+def _made(function: Callable[..., Value], positional: tuple[str, ...], device: Any) -> Run:
+    def run(xp: Namespace, operands: list[Value], attributes: dict[str, Any]) -> Value:
+        keywords = {name: value for name, value in attributes.items() if name not in positional}
+        keywords["dtype"] = getattr(xp, attributes["dtype"])
+        return function(*(attributes[name] for name in positional), device=device, **keywords)
+
+    return run
 
 
 def _called(function: Callable[..., Value]) -> Run:

@@ -12,6 +12,7 @@ from offload_fuzz.device import Place
 from offload_fuzz.enclosure import Enclosure
 from offload_fuzz.errors import UsageError
 from offload_fuzz.ops.base import OPS, DTypeName
+from offload_fuzz.ops.domains import check_attributes
 from offload_fuzz.program import Node
 from offload_fuzz.reference import evaluate, known, quiet
 from offload_fuzz.strategies.builder import STEP_BYTES, CaseBuilder, Step
@@ -72,6 +73,7 @@ def apply(place: Place, op: str, operands: Sequence[Array], attributes: Mapping[
     """`op` on these arrays; None where it does not take them, or the features do not cover it."""
     types = [type_of(x) for x in operands]
     try:
+        check_attributes(OPS[op], attributes)
         type = OPS[op].result_type(types, attributes)
     except UsageError:
         return None

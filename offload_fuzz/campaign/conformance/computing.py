@@ -323,14 +323,15 @@ def deterministic(bench: Bench) -> Iterator[Violation]:
 
 def _long(bench: Bench, op: str) -> Iterator[Applied]:
     row = OPS[op]
-    defaults: dict[str, Any] = {"axis": 0 if op.startswith(("cum", "sort", "arg")) else None, "keepdims": False}
-    if any(name not in defaults for name in row.attributes) or len(row.operands) > 2:
+    if not set(row.attributes) <= {"axis", "keepdims"} or not row.operands:
         return
-    attributes = {name: defaults[name] for name in row.attributes}
     for dtype in ("float32", "float64"):
         if dtype not in bench.features.dtypes or dtype not in row.dtypes or op in bench.avoid:
             continue
         x = (make_data(ArrayType(dtype, (MANY,)), "counting", 1) / 7).astype(ArrayType(dtype, ()).np)
-        found = apply(bench.place, op, [x] * len(row.operands), attributes)
-        if found is not None:
-            yield found
+        for axis in (None, 0):  # all axes, or the one: a domain admits one of them
+            given = {"axis": axis, "keepdims": False}
+            found = apply(bench.place, op, [x] * len(row.operands), {name: given[name] for name in row.attributes})
+            if found is not None:
+                yield found
+                break
