@@ -179,6 +179,9 @@ class ArrayApiDevice:
         elif not probes:
             attributes = _plain(row, dtype)
             probes = [] if attributes is None else [(SHAPE, attributes)]
+        over = [name for name, d in row.attributes.items() if d == base.Axes() or d == base.Axis(True)]
+        if over:
+            probes += [(shape, {**attributes, **dict.fromkeys(over)}) for shape, attributes in probes]
         if not row.operands:
             probes = [(shape, {**attributes, "dtype": dtype}) for shape, attributes in probes]
         return bool(probes) and all(self._runs_once(row, dtype, shape, attributes) for shape, attributes in probes)

@@ -25,8 +25,9 @@ sum prod mean max min std var cumulative_sum cumulative_prod
 reshape permute_dims flip broadcast_to squeeze expand_dims roll take take_along_axis
 full_like ones_like zeros_like
 matmul vecdot tensordot matrix_transpose tril triu
-cross outer trace diagonal vector_norm
 """
+#: Functions of the extension `linalg` alone; what a library has by that name elsewhere may be another function.
+LINALG = "cross outer trace diagonal vector_norm"
 
 
 def _astype(xp: Namespace, operands: list[Value], attributes: dict[str, Any]) -> Value:
@@ -93,16 +94,16 @@ WARNS = frozenset({"mean", "var", "std"})
 def runs_of(xp: Namespace, ops: Iterable[str], device: Any) -> dict[str, Run]:
     """The functions for those of `ops` that the namespace has, in their order; what they make is on `device`."""
     found: dict[str, Run] = {}
-    as_they_are = frozenset(AS_THEY_ARE.split())
+    as_they_are, linalg = AS_THEY_ARE.split(), LINALG.split()
     for op in ops:
         if op in DIFFERS and hasattr(xp, NEEDS.get(op, op)):
             found[op] = DIFFERS[op]
         elif op in MAKES and hasattr(xp, op):
             found[op] = _made(getattr(xp, op), MAKES[op], device)
-        elif op in as_they_are:
-            function = getattr(xp, op, None) or getattr(getattr(xp, "linalg", None), op, None)
-            if function is not None:
-                found[op] = _called(function)
+        elif op in as_they_are and hasattr(xp, op):
+            found[op] = _called(getattr(xp, op))
+        elif op in linalg and hasattr(xp, "linalg") and hasattr(xp.linalg, op):
+            found[op] = _called(getattr(xp.linalg, op))
     return found
 
 

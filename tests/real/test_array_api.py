@@ -11,7 +11,7 @@ import pytest
 
 import offload_fuzz as of
 from offload_fuzz.adapters.array_api import ArrayApiDevice
-from offload_fuzz.adapters.array_api_ops import AS_THEY_ARE, DIFFERS, MAKES
+from offload_fuzz.adapters.array_api_ops import AS_THEY_ARE, DIFFERS, LINALG, MAKES
 from offload_fuzz.adapters.resolve import resolve
 from offload_fuzz.contract import contract_named
 from offload_fuzz.errors import MissingDevice, UsageError
@@ -22,7 +22,7 @@ from ..devices import LAYOUTS, cases, elements, laid_out
 
 pytestmark = pytest.mark.real_device
 STRICT = "array_api:array_api_strict"
-STANDARD = {*AS_THEY_ARE.split(), *DIFFERS, *MAKES}
+STANDARD = {*AS_THEY_ARE.split(), *LINALG.split(), *DIFFERS, *MAKES}
 
 
 @pytest.fixture(autouse=True)

@@ -23,6 +23,8 @@ from offload_fuzz.types import Array, ArrayType, type_of
 PER_DTYPE = 3
 #: The shape of the first operand of one more, where the op takes it.
 EMPTY = (0, 2)
+#: Elements of a result at most.
+LARGEST = 1 << 17
 
 
 @frozen(eq=False)
@@ -70,14 +72,14 @@ def drawn(place: Place, op: str, dtypes: Sequence[str]) -> Iterator[Applied]:
 
 
 def apply(place: Place, op: str, operands: Sequence[Array], attributes: Mapping[str, Any]) -> Applied | None:
-    """`op` on these arrays; None where it does not take them, or the features do not cover it."""
+    """`op` on these arrays; None where it does not take them, it would be large, or the features do not cover it."""
     types = [type_of(x) for x in operands]
     try:
         check_attributes(OPS[op], attributes)
         type = OPS[op].result_type(types, attributes)
     except UsageError:
         return None
-    if not place.features.supports(op, types, type):
+    if type.size > LARGEST or not place.features.supports(op, types, type):
         return None
     with quiet():
         k = evaluate(op, attributes, type, [known(x) for x in operands], place.features.contract)

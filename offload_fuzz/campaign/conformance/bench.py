@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -50,11 +50,13 @@ class Bench:
     ) -> None:
         self.place, self.peer = place, peer
         self.device, self.features = place.device, place.features
-        self.at = at
+        self.tell = at
+        self.where = ""
         self.avoid = frozenset(avoid)
         self.notes: list[str] = []
         self.hints: list[str] = []
         self._outcomes: list[Outcome] | None = None
+        self._works: dict[str, list[Applied]] | None = None
         self._drawn: dict[str, list[Applied]] = {}
 
     # ------------------------------------------------------------------------------------------------- the protocol
@@ -99,6 +101,11 @@ class Bench:
         """Wait for a stream, or for everything; nothing on a device whose calls return when done."""
         if self.features.streams:
             self.call("synchronize", **({} if stream is None else {"stream": stream}))
+
+    def at(self, where: str) -> None:
+        """Say where a check has come to: to whoever watches, and in the violation if the device raises there."""
+        self.where = where
+        self.tell(where)
 
     def reset(self, seed: int = 0) -> None:
         if callable(getattr(self.device, "reset", None)):
@@ -146,6 +153,24 @@ class Bench:
         if op not in self._drawn:
             self._drawn[op] = [] if op in self.avoid else list(drawn(self.place, op, self.dtypes))
         return self._drawn[op]
+
+    def working(self, op: str) -> list[Applied]:
+        """Those applications of `op` that give a result; that others do not is what `ops_run` says."""
+        if self._works is None:
+            self._works = {}
+            for o in self.outcomes():
+                if not o.error:
+                    self._works.setdefault(o.applied.op, []).append(o.applied)
+        return self._works.get(op, [])
+
+    def each(self, ops: Iterable[str], look: Callable[[str], Iterator[Violation]]) -> Iterator[Violation]:
+        """What `look` sees on each op; one on which the device raises is named, and the next one is looked at."""
+        for op in ops:
+            self.at(op)
+            try:
+                yield from look(op)
+            except DeviceRaised as error:
+                yield Violation(self.where, str(error), "no exception")
 
     def outcomes(self) -> list[Outcome]:
         """What every op gave on every application, run once for all checks that ask."""

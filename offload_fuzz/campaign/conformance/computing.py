@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -86,34 +87,35 @@ def environment(bench: Bench) -> Iterator[Violation]:
 
 def operand_layouts(bench: Bench) -> Iterator[Violation]:
     """The result does not depend on how the operands lay in the host's memory, which a buffer may keep."""
-    for op in bench.features.ops:
-        bench.at(op)
-        for i, a in enumerate(bench.applied(op)):
-            if not a.operands or a.allowed is None:
-                continue
+
+    def look(op: str) -> Iterator[Violation]:
+        for i, a in enumerate(bench.working(op)):
             layout, alignment = OPERAND_LAYOUTS[i % len(OPERAND_LAYOUTS)]
+            bench.where = f"{a}, operands {layout}{', off 64 bytes' if alignment == 1 else ''}"
             laid = [arrange(x, layout, alignment, False)[0] for x in a.operands]
             result = bench.download(bench.launch(op, [bench.upload(x) for x in laid], a.attributes))
             found = _outside(bench, a, result)
             if found is not None:
-                off = ", off 64 bytes" if alignment == 1 else ""
-                yield Violation(f"{a}, operands {layout}{off}", *found)
+                yield Violation(bench.where, *found)
                 break
+
+    return bench.each(bench.features.ops, look)
 
 
 def ops_in_order(bench: Bench) -> Iterator[Violation]:
     """An op reads what the commands before it on its stream wrote."""
     for seed in bench.rounds():
-        for op in bench.features.ops:
-            bench.at(op)
-            for a in bench.applied(op)[seed % 2 :: 6]:
-                if a.allowed is None or not a.operands:
-                    continue
-                buffers = [bench.upload(x, blocking=False) for x in a.operands]
-                found = _outside(bench, a, bench.download(bench.launch(op, buffers, a.attributes)))
-                if found is not None:
-                    yield Violation(f"{a} after async uploads on its stream", *found)
-                    break
+        yield from bench.each(bench.features.ops, partial(_in_order, bench, seed))
+
+
+def _in_order(bench: Bench, seed: int, op: str) -> Iterator[Violation]:
+    for a in bench.working(op)[seed % 2 :: 6]:
+        bench.where = f"{a} after async uploads on its stream"
+        buffers = [bench.upload(x, blocking=False) for x in a.operands]
+        found = _outside(bench, a, bench.download(bench.launch(op, buffers, a.attributes)))
+        if found is not None:
+            yield Violation(bench.where, *found)
+            break
 
 
 def _outside(bench: Bench, a: Applied, result: Any) -> tuple[str, str] | None:
@@ -131,19 +133,19 @@ def _outside(bench: Bench, a: Applied, result: Any) -> tuple[str, str] | None:
 # ------------------------------------------------------------------------------------------------------- lifetimes
 def results_last(bench: Bench) -> Iterator[Violation]:
     """A result keeps its value while the same op and others run."""
-    for op in bench.features.ops:
-        bench.at(op)
+
+    def look(op: str) -> Iterator[Violation]:
         held = []
-        for a in bench.applied(op)[:6]:
+        for a in bench.working(op)[:6]:
             result = bench.launch(op, [bench.upload(x) for x in a.operands], a.attributes)
             held.append((a, result, np.array(bench.download(result))))
         for a, result, before in held:
-            found = differs("", bench.download(result), before)
+            found = differs(f"{a}, after {len(held)} launches of {op}", bench.download(result), before)
             if found:
-                yield Violation(
-                    f"{a}, after {len(held)} launches of {op}", found.seen, f"{found.expected}, as at first"
-                )
+                yield Violation(found.where, found.seen, f"{found.expected}, as at first")
                 break
+
+    return bench.each(bench.features.ops, look)
 
 
 def buffers_last(bench: Bench) -> Iterator[Violation]:
@@ -160,22 +162,23 @@ def buffers_last(bench: Bench) -> Iterator[Violation]:
 def fresh(bench: Bench) -> Iterator[Violation]:
     """Write into an operand, give it back: a fresh result shows neither; nor do operands when the result is written."""
     observed: set[str] = set()
-    for op in bench.features.ops:
-        if bench.features.alias_of(op) != "fresh":
-            continue
-        bench.at(op)
+
+    def look(op: str) -> Iterator[Violation]:
         for a, same in _candidates(bench, op):
+            bench.where = str(a)
             found = _shared(bench, a, same, observed)
             if found is not None:
                 yield found
                 break
+
+    yield from bench.each([op for op in bench.features.ops if bench.features.alias_of(op) == "fresh"], look)
     bench.notes.append(f"observed on {len(observed)} ops")
 
 
 def _candidates(bench: Bench, op: str) -> Iterator[tuple[Applied, bool]]:
     """Applications, some with one buffer as several operands; and those that change nothing, where ops cut corners."""
     by_dtype: dict[str, list[Applied]] = {}
-    for a in bench.applied(op):
+    for a in bench.working(op):
         if a.type.size and a.operands:
             by_dtype.setdefault(a.type.dtype, []).append(a)
     for group in by_dtype.values():
@@ -247,42 +250,42 @@ def _poison(like: Array) -> Array:
 
 def view(bench: Bench) -> Iterator[Violation]:
     """Write into the operand of a view: the view shows it."""
-    for op in bench.features.ops:
-        if bench.features.alias_of(op) != "view":
-            continue
-        bench.at(op)
-        for a in bench.applied(op):
-            x = a.operands[0]
+
+    def look(op: str) -> Iterator[Violation]:
+        for a in bench.working(op):
+            x, *others = a.operands
             spoiler = bench.spoiler(type_of(x))
             if spoiler is None or not a.type.size or a.type.dtype != NAMES[x.dtype]:
                 continue
+            bench.where = str(a)
             buffer = bench.upload(x)
-            result = bench.launch(op, [buffer, *map(bench.upload, a.operands[1:])], a.attributes)
+            result = bench.launch(op, [buffer, *map(bench.upload, others)], a.attributes)
             before = np.array(bench.download(result))
             bench.spoil(spoiler, buffer)
-            written = np.asarray(OPS[op].numpy(bench.download(buffer), *a.operands[1:], **a.attributes))
+            written = np.asarray(OPS[op].numpy(bench.download(buffer), *others, **a.attributes))
             if same_bits(bench.download(result), before) and not same_bits(written, before):
-                yield Violation(
-                    str(a), "the result did not change when the operand was written", "a view of the operand"
-                )
+                yield Violation(str(a), "the result is as before when the operand was written", "a view of the operand")
                 break
+
+    return bench.each([op for op in bench.features.ops if bench.features.alias_of(op) == "view"], look)
 
 
 def in_place(bench: Bench) -> Iterator[Violation]:
     """`out` holds the result; other operands and the buffers beside it are as before."""
-    for op in bench.features.ops:
-        if op not in bench.features.in_place or not OPS[op].elementwise:
-            continue
-        bench.at(op)
-        for a in bench.applied(op):
+
+    def look(op: str) -> Iterator[Violation]:
+        for a in bench.working(op):
             for k, x in enumerate(a.operands):
                 if type_of(x) == a.type and a.type.size:
                     yield from _into(bench, a, k, "contiguous")
                     yield from _into(bench, a, k, "strided")
 
+    ops = bench.features.ops
+    return bench.each([op for op in ops if op in bench.features.in_place and OPS[op].elementwise], look)
+
 
 def _into(bench: Bench, a: Applied, k: int, layout: str) -> Iterator[Violation]:
-    where = f"{a}, out=operand {k}, {layout}"
+    where = bench.where = f"{a}, out=operand {k}, {layout}"
     below = bench.upload(a.operands[k])
     buffers = [bench.upload(arrange(x, layout, 64, False)[0]) for x in a.operands]
     above = bench.upload(a.operands[k])
@@ -307,9 +310,10 @@ def _into(bench: Bench, a: Applied, k: int, layout: str) -> Iterator[Violation]:
 # --------------------------------------------------------------------------------------------------- determinism
 def deterministic(bench: Bench) -> Iterator[Violation]:
     """The same bits again, over three runs; also for operands long enough that a reduction is split."""
-    for op in bench.features.ops:
-        bench.at(op)
-        for a in [*bench.applied(op)[:4], *_long(bench, op)]:
+
+    def look(op: str) -> Iterator[Violation]:
+        for a in [*bench.working(op)[:4], *_long(bench, op)]:
+            bench.where = str(a)
             runs = []
             for _ in range(3):
                 bench.reset(0)
@@ -319,6 +323,8 @@ def deterministic(bench: Bench) -> Iterator[Violation]:
             if found:
                 yield Violation(found.where, f"{found.seen} in another run", f"{found.expected}, as in the first run")
                 break
+
+    return bench.each(bench.features.ops, look)
 
 
 def _long(bench: Bench, op: str) -> Iterator[Applied]:

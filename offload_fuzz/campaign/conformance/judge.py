@@ -51,13 +51,13 @@ def judged(bench: Bench, promise: Promise) -> Record:
     reason = promise.needs(bench)
     if reason:
         return {**record, "status": ABSENT, "note": reason}
-    bench.notes, bench.hints = [], []
+    bench.notes, bench.hints, bench.where = [], [], ""
     violations: list[Violation] = []
     try:
         bench.reset()
         violations.extend(islice(promise.check(bench), COUNTED))
     except DeviceRaised as error:
-        violations.append(Violation("a call", str(error), "no exception"))
+        violations.append(Violation(bench.where or "a call", str(error), "no exception"))
     record |= {"status": BROKEN if violations else KEPT, "note": "; ".join(bench.notes), "hints": bench.hints}
     if violations:
         record |= {

@@ -189,7 +189,7 @@ def peer_events(bench: Bench) -> Iterator[Violation]:
 
 def _peer(bench: Bench) -> Bench:
     assert bench.peer is not None
-    return Bench(bench.peer, bench.place, bench.at)
+    return Bench(bench.peer, bench.place, bench.tell)
 
 
 # ---------------------------------------------------------------------------------------------------------- errors
