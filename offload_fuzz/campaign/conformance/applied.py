@@ -72,16 +72,19 @@ def drawn(place: Place, op: str, dtypes: Sequence[str]) -> Iterator[Applied]:
 
 
 def apply(place: Place, op: str, operands: Sequence[Array], attributes: Mapping[str, Any]) -> Applied | None:
-    """`op` on these arrays; None where it does not take them, it would be large, or the features do not cover it."""
+    """`op` on these arrays; None where it does not take them or the features do not, where its result is large or open."""
+    row = OPS[op]
     types = [type_of(x) for x in operands]
     try:
-        check_attributes(OPS[op], attributes)
-        type = OPS[op].result_type(types, attributes)
+        check_attributes(row, attributes)
+        type = row.result_type(types, attributes)
     except UsageError:
         return None
     if type.size > LARGEST or not place.features.supports(op, types, type):
         return None
     with quiet():
+        if row.defined is not None and not row.defined(*operands, **attributes):
+            return None
         k = evaluate(op, attributes, type, [known(x) for x in operands], place.features.contract)
     return Applied(op, tuple(operands), dict(attributes), type, k.value, k.enclosure)
 
