@@ -72,7 +72,7 @@ def drawn(place: Place, op: str, dtypes: Sequence[str]) -> Iterator[Applied]:
 
 
 def apply(place: Place, op: str, operands: Sequence[Array], attributes: Mapping[str, Any]) -> Applied | None:
-    """`op` on these arrays; None where it does not take them or the features do not, where its result is large or open."""
+    """`op` on these arrays; None where it or the device does not take them, or the result is large or open."""
     row = OPS[op]
     types = [type_of(x) for x in operands]
     try:
