@@ -13,7 +13,7 @@ from offload_fuzz.campaign.conformance.applied import Applied, Outcome, drawn
 from offload_fuzz.device import Place
 from offload_fuzz.ops.base import OPS
 from offload_fuzz.text import format_element
-from offload_fuzz.types import NAMES, Array, ArrayType
+from offload_fuzz.types import NAMES, Array, ArrayType, differing
 
 #: Seeds under which a check of order or lifetime is repeated, for devices that have `reset`; others are asked so often.
 SEEDS, REPEATS = range(12), 3
@@ -237,20 +237,13 @@ def differs(where: str, got: Any, expected: Array) -> Violation | None:
         return Violation(where, f"a {type(got).__name__}", f"a NumPy array {wanted}")
     if got.dtype != expected.dtype or got.shape != expected.shape:
         return Violation(where, f"an array {got.dtype}{list(got.shape)}", wanted)
-    wrong = wrong_elements(got, expected)
+    wrong = differing(got, expected)
     if not wrong.any():
         return None
     at = tuple(int(i) for i in np.argwhere(wrong)[0])
     label = f"[{', '.join(map(str, at))}]" if at else "the element"
     many = f" ({np.count_nonzero(wrong):,} of {wrong.size:,} elements wrong)" if wrong.size > 1 else ""
     return Violation(where, f"{label} is {format_element(got[at])}{many}", str(format_element(expected[at])))
-
-
-def wrong_elements(got: Array, expected: Array) -> Array:
-    """Where two arrays of one type have other bits."""
-    bits = f"u{expected.itemsize}"
-    found: Array = np.ascontiguousarray(got).view(bits) != np.ascontiguousarray(expected).view(bits)
-    return found.reshape(expected.shape)
 
 
 def same_bits(a: Any, b: Array) -> bool:
