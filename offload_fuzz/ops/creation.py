@@ -93,6 +93,8 @@ def arange_length(start: float, stop: float, step: float) -> int:
 
     Raises `InvalidProgram` where that quotient is so near to a whole number that a device's rounding may decide it.
     """
+    for name, value in (("start", start), ("stop", stop), ("step", step)):
+        require(math.isfinite(value), f"{name} is {value!r} but should be finite")
     steps = (Fraction(stop) - Fraction(start)) / Fraction(step)
     off = abs(steps - round(steps))
     require(
