@@ -21,7 +21,10 @@ from offload_fuzz.ops.rounding import WIDE_UNIT, narrowed, wide_dtype
 from offload_fuzz.ops.rules import Value, exact_rule, reference
 from offload_fuzz.ops.shape_domains import Count, Fill, Number, Offset, ResultDType, Shape
 from offload_fuzz.ops.sums import Kept, kept, lowest_bit, never_rounds
-from offload_fuzz.types import DTYPES, Array, ArrayType, is_floating
+from offload_fuzz.types import DTYPES, Array, ArrayType, is_complex, is_floating
+
+#: Kinds of dtypes whose elements are single numbers, as a fill value is: all but the complex ones.
+REAL = ("bool", "real numeric", "narrow floating", "narrow integer")
 
 
 def holds(dtype: str, value: Any) -> bool:
@@ -30,7 +33,8 @@ def holds(dtype: str, value: Any) -> bool:
     if d.kind == "bool":
         return type(value) is bool
     if not d.precision:
-        return type(value) is int and bool(np.iinfo(d.np).min <= value <= np.iinfo(d.np).max)
+        bottom, top = d.range
+        return type(value) is int and bottom <= value <= top
     if type(value) is int:
         return bool(abs(value) <= 2**d.precision)
     if type(value) is not float:
@@ -58,9 +62,10 @@ def _full(*, shape: tuple[int, ...], fill_value: Any, dtype: str) -> Array:
     return np.full(shape, fill_value, DTYPES[dtype].np)
 
 
-@made(_full, shape=Shape(), fill_value=Fill(), dtype=ResultDType())
+@made(_full, exact_rule, REAL, shape=Shape(), fill_value=Fill(), dtype=ResultDType())
 def full(*, shape: tuple[int, ...], fill_value: Any, dtype: str) -> ArrayType:
     """An array of one number, which the dtype must hold."""
+    require(not is_complex(dtype), f"full takes a real fill_value, got dtype={dtype}")
     require_held(dtype, fill_value=fill_value)
     return ArrayType(dtype, shape)
 
@@ -148,18 +153,19 @@ def _around(center: Array, error: Array, underflows: Any, magnitude: Array, a: A
 
 
 @made(
-    _arange, arange_rule, ("numeric",), start=Number(), stop=Number(4), step=Number(1, zero=False), dtype=ResultDType()
+    _arange, arange_rule, ("real numeric",),
+    start=Number(), stop=Number(4), step=Number(1, zero=False), dtype=ResultDType(),
 )  # fmt: skip  # one row
 def arange(*, start: Any, stop: Any, step: Any, dtype: str) -> ArrayType:
     """start, start + step, ... before stop; all three and every element are numbers of the dtype's range."""
-    require("numeric" in _kinds(dtype), f"arange makes numbers, got dtype={dtype}")
+    require("real numeric" in _kinds(dtype), f"arange makes numbers, got dtype={dtype}")
     require_held(dtype, start=start, stop=stop, step=step)
     require(step != 0, "step is 0 but should be another number")
     return ArrayType(dtype, (arange_length(start, stop, step),))
 
 
 def _kinds(dtype: str) -> tuple[str, ...]:
-    return () if dtype == "bool" else ("numeric", *(("real floating",) if is_floating(dtype) else ()))
+    return () if dtype == "bool" else ("real numeric", *(("real floating",) if is_floating(dtype) else ()))
 
 
 def _linspace(*, start: Any, stop: Any, num: int, dtype: str) -> Array:
@@ -210,12 +216,12 @@ def like_rule(a: Application) -> Value:
     return value, computed(value)
 
 
-def like(numpy: Any, **attributes: Domain) -> Callable[[TypeRule], Op]:
+def like(numpy: Any, kinds: tuple[str, ...] = ("any",), **attributes: Domain) -> Callable[[TypeRule], Op]:
     """An op that takes only the type of its operand."""
-    return shaped(numpy, like_rule, "creation", attributes=attributes)
+    return shaped(numpy, like_rule, "creation", kinds, attributes=attributes)
 
 
-@like(lambda x, *, fill_value: np.full(x.shape, fill_value, x.dtype), fill_value=Fill())
+@like(lambda x, *, fill_value: np.full(x.shape, fill_value, x.dtype), REAL, fill_value=Fill())
 def full_like(x: ArrayType, *, fill_value: Any) -> ArrayType:
     """One number in the dtype and shape of x; the dtype must hold it."""
     require_held(x.dtype, fill_value=fill_value)

@@ -85,7 +85,7 @@ def extreme_type(name: str, x: ArrayType, axis: tuple[int, ...] | None, keepdims
 
 
 @shaped(
-    _reduce(np.minimum), extreme_rule(np.minimum, reducing), "statistical", ("numeric",), attributes=REDUCE
+    _reduce(np.minimum), extreme_rule(np.minimum, reducing), "statistical", ("real numeric",), attributes=REDUCE
 )  # fmt: skip  # one row
 def min_(x: ArrayType, *, axis: tuple[int, ...] | None, keepdims: bool) -> ArrayType:
     """Smallest element over axes of at least one element; NaN propagates."""
@@ -93,7 +93,7 @@ def min_(x: ArrayType, *, axis: tuple[int, ...] | None, keepdims: bool) -> Array
 
 
 @shaped(
-    _accumulate(np.maximum), extreme_rule(np.maximum, accumulating_along), "statistical", ("numeric",),
+    _accumulate(np.maximum), extreme_rule(np.maximum, accumulating_along), "statistical", ("real numeric",),
     attributes={"axis": Axis()},
 )  # fmt: skip  # one row
 def cumulative_max(x: ArrayType, *, axis: int) -> ArrayType:
@@ -103,7 +103,7 @@ def cumulative_max(x: ArrayType, *, axis: int) -> ArrayType:
 
 
 @shaped(
-    _accumulate(np.minimum), extreme_rule(np.minimum, accumulating_along), "statistical", ("numeric",),
+    _accumulate(np.minimum), extreme_rule(np.minimum, accumulating_along), "statistical", ("real numeric",),
     attributes={"axis": Axis()},
 )  # fmt: skip  # one row
 def cumulative_min(x: ArrayType, *, axis: int) -> ArrayType:

@@ -158,7 +158,7 @@ def diff_rule(a: Application) -> Value:
 
 
 @shaped(
-    lambda x, *, axis, n: np.diff(x, n, axis), diff_rule, "utility", ("numeric",), correctly_rounded,
+    lambda x, *, axis, n: np.diff(x, n, axis), diff_rule, "utility", ("real numeric",), correctly_rounded,
     attributes={"axis": Axis(), "n": Range(1, 2)},
 )  # fmt: skip  # one row
 def diff(x: ArrayType, *, axis: int, n: int) -> ArrayType:
@@ -187,7 +187,7 @@ def trace_rule(a: Application) -> Value:
 
 
 @shaped(
-    _trace, trace_rule, "linear algebra", ("numeric",), accumulating, operands=(Operand("matrix"),),
+    _trace, trace_rule, "linear algebra", ("real numeric",), accumulating, operands=(Operand("matrix"),),
     attributes={"offset": Offset()},
 )  # fmt: skip  # one row
 def trace(x: ArrayType, *, offset: int) -> ArrayType:
@@ -201,7 +201,9 @@ def _cumulative_prod(x: Array, *, axis: int) -> Array:
     return np.cumprod(x, axis=axis, dtype=DTYPES[accumulated_dtype(NAMES[x.dtype])].np)
 
 
-@shaped(_cumulative_prod, cumulative_prod_rule, "statistical", ("numeric",), accumulating, attributes={"axis": Axis()})
+@shaped(
+    _cumulative_prod, cumulative_prod_rule, "statistical", ("real numeric",), accumulating, attributes={"axis": Axis()}
+)
 def cumulative_prod(x: ArrayType, *, axis: int) -> ArrayType:
     """Products of the first 1, 2, ... n elements along an axis; integers in 64 bits."""
     normalize_axis(axis, x.ndim)

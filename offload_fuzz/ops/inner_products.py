@@ -55,7 +55,7 @@ def vecdot_rule(a: Application) -> Value:
 
 
 @shaped(
-    _vecdot, vecdot_rule, "linear algebra", ("numeric",), accumulating,
+    _vecdot, vecdot_rule, "linear algebra", ("real numeric",), accumulating,
     operands=(Operand(), Operand("along")), attributes={"axis": NegativeAxis()},
 )  # fmt: skip  # one row
 def vecdot(x1: ArrayType, x2: ArrayType, *, axis: int) -> ArrayType:
@@ -95,7 +95,7 @@ def tensordot_rule(a: Application) -> Value:
 
 
 @shaped(
-    _tensordot, tensordot_rule, "linear algebra", ("numeric",), accumulating,
+    _tensordot, tensordot_rule, "linear algebra", ("real numeric",), accumulating,
     operands=(Operand(), Operand("contracted")), attributes={"axes": Range(0, 2)},
 )  # fmt: skip  # one row
 def tensordot(x1: ArrayType, x2: ArrayType, *, axes: int) -> ArrayType:
@@ -115,7 +115,8 @@ def outer_rule(a: Application) -> Value:
 
 
 @shaped(
-    lambda x1, x2: np.multiply(x1[:, None], x2[None, :]), outer_rule, "linear algebra", ("numeric",), correctly_rounded,
+    lambda x1, x2: np.multiply(x1[:, None], x2[None, :]), outer_rule, "linear algebra", ("real numeric",),
+    correctly_rounded,
     operands=(Operand("vector"), Operand("other vector")),
 )  # fmt: skip  # one row
 def outer(x1: ArrayType, x2: ArrayType) -> ArrayType:
@@ -147,7 +148,7 @@ def kron_rule(a: Application) -> Value:
 
 
 @shaped(
-    _kron, kron_rule, "linear algebra", ("numeric",), correctly_rounded, operands=(Operand(), Operand("small"))
+    _kron, kron_rule, "linear algebra", ("real numeric",), correctly_rounded, operands=(Operand(), Operand("small"))
 )  # fmt: skip  # one row
 def kron(x1: ArrayType, x2: ArrayType) -> ArrayType:
     """Blocks of x2, each multiplied with an element of x1."""
@@ -188,7 +189,8 @@ def cross_rule(a: Application) -> Value:
 
 
 @shaped(
-    _cross, cross_rule, "linear algebra", ("numeric",), accumulating, operands=(Operand("triple"), Operand("along"))
+    _cross, cross_rule, "linear algebra", ("real numeric",), accumulating,
+    operands=(Operand("triple"), Operand("along")),
 )  # fmt: skip  # one row
 def cross(x1: ArrayType, x2: ArrayType) -> ArrayType:
     """Cross product of vectors of 3 along the last axis; the other axes broadcast."""

@@ -38,7 +38,7 @@ REDUCE: dict[str, Domain] = {"axis": Axes(), "keepdims": Bool()}
 
 
 @shaped(
-    np.argmin, argmax_rule, "searching", ("numeric",),
+    np.argmin, argmax_rule, "searching", ("real numeric",),
     attributes={"axis": Axis(), "keepdims": Bool()}, monotone=("other",), defined=no_nan,
 )  # fmt: skip  # one row
 def argmin(x: ArrayType, *, axis: int, keepdims: bool) -> ArrayType:
@@ -62,7 +62,7 @@ def _argsort(x: Array, *, axis: int, descending: bool) -> Array:
 
 
 @shaped(
-    _argsort, index_rule, "sorting", ("numeric",),
+    _argsort, index_rule, "sorting", ("real numeric",),
     attributes={"axis": Axis(), "descending": Bool()}, defined=no_nan,
 )  # fmt: skip  # one row
 def argsort(x: ArrayType, *, axis: int, descending: bool) -> ArrayType:
@@ -77,7 +77,7 @@ def in_order(x1: Array, x2: Array, **_: object) -> bool:
 
 
 @shaped(
-    lambda x1, x2, *, side: np.asarray(np.searchsorted(x1, x2, side=side)), index_rule, "searching", ("numeric",),
+    lambda x1, x2, *, side: np.asarray(np.searchsorted(x1, x2, side=side)), index_rule, "searching", ("real numeric",),
     operands=(Operand("sorted"), Operand("sought")), attributes={"side": Choice("left", "right")}, defined=in_order,
 )  # fmt: skip  # one row
 def searchsorted(x1: ArrayType, x2: ArrayType, *, side: str) -> ArrayType:
@@ -88,6 +88,10 @@ def searchsorted(x1: ArrayType, x2: ArrayType, *, side: str) -> ArrayType:
 
 
 # ------------------------------------------------------------------------------------------------------- truth values
+#: What has a truth of its own without a choice of rules: complex numbers and narrow dtypes are left out.
+REAL = ("bool", "real numeric")
+
+
 def of_truth(fold: Callable[..., Any]) -> Callable[[Application], Value]:
     """all, any, count_nonzero: increasing in the truth of every element; NaN is true, both zeros are false."""
 
@@ -111,13 +115,13 @@ def _from_to(lo: Array, hi: Array) -> Enclosure:
     return between(lo, hi) if some(lo != hi) else exact(lo)
 
 
-@shaped(np.all, of_truth(np.all), "utility", attributes=REDUCE)
+@shaped(np.all, of_truth(np.all), "utility", REAL, attributes=REDUCE)
 def all_(x: ArrayType, *, axis: tuple[int, ...] | None, keepdims: bool) -> ArrayType:
     """Whether every element over axes is true, that is not zero."""
     return ArrayType("bool", reduced_shape(x.shape, normalize_axes(axis, x.ndim), keepdims))
 
 
-@shaped(np.any, of_truth(np.any), "utility", attributes=REDUCE)
+@shaped(np.any, of_truth(np.any), "utility", REAL, attributes=REDUCE)
 def any_(x: ArrayType, *, axis: tuple[int, ...] | None, keepdims: bool) -> ArrayType:
     """Whether some element over axes is true, that is not zero."""
     return ArrayType("bool", reduced_shape(x.shape, normalize_axes(axis, x.ndim), keepdims))
@@ -127,7 +131,7 @@ def _count(x: Array, **over: Any) -> Any:
     return np.add.reduce(np.asarray(x != 0), dtype=np.int64, **over)
 
 
-@shaped(_count, of_truth(_count), "searching", attributes=REDUCE)
+@shaped(_count, of_truth(_count), "searching", REAL, attributes=REDUCE)
 def count_nonzero(x: ArrayType, *, axis: tuple[int, ...] | None, keepdims: bool) -> ArrayType:
     """How many elements over axes are not zero."""
     return ArrayType("int64", reduced_shape(x.shape, normalize_axes(axis, x.ndim), keepdims))

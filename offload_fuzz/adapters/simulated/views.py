@@ -56,6 +56,10 @@ def reshape(x: Buffer, result: ArrayType, attributes: Attributes) -> Layout | No
     return x.offset, contiguous_strides(result.shape, result.np.itemsize)
 
 
+def bitcast(x: Buffer, result: ArrayType, attributes: Attributes) -> Layout:
+    return x.offset, x.strides
+
+
 def moveaxis(x: Buffer, result: ArrayType, attributes: Attributes) -> Layout:
     at, to = (normalize_axis(attributes[end], x.type.ndim) for end in ("source", "destination"))
     strides = [s for i, s in enumerate(x.strides) if i != at]
@@ -108,4 +112,5 @@ VIEWS: dict[str, Callable[[Buffer, ArrayType, Attributes], Layout | None]] = {
     "diagonal": diagonal,
     "unstack": unstack,
     "reshape": reshape,
+    "bitcast": bitcast,
 }
