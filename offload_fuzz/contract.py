@@ -30,6 +30,7 @@ SECTIONS = (
     "flushed",
     "pow_by_root",
     "composite",
+    "fast_convolution",
 )
 
 #: The row of `composite` that stands for every op without a row of its own.
@@ -82,6 +83,8 @@ class Contract:
     pow_by_root: dtypes in which pow(x, 0.5) may be sqrt(x), so that pow(-inf, 0.5) may be NaN.
     composite: op -> dtype (or "default") -> how many times the bound of its rule, in units of the accumulator, each
         step of a composite op may be off; 0: its steps are computed wide and the result is rounded once.
+    fast_convolution: dtype -> error of convolutions by Winograd's or an FFT algorithm or on inputs rounded to TF32, in
+        units of the dtype, relative to the largest |x| of a channel times the sum of |weight|; none where sums are direct.
     members: the contracts that this one is the union of.
     """
 
@@ -94,6 +97,7 @@ class Contract:
     flushed: Mapping[str, frozenset[str]] = field(factory=dict)
     pow_by_root: frozenset[str] = frozenset()
     composite: Mapping[str, Mapping[str, float]] = field(default=Factory(dict), validator=_check_ulps)
+    fast_convolution: Mapping[str, float] = field(factory=dict)
     members: tuple[Contract, ...] = ()
 
     def ulps_of(self, op: str, dtype: str, default: float) -> float:
@@ -145,6 +149,10 @@ def _weaker(a: Contract, b: Contract) -> Contract:
         {op: a.flushed.get(op, frozenset()) | b.flushed.get(op, frozenset()) for op in {*a.flushed, *b.flushed}},
         a.pow_by_root | b.pow_by_root,
         {},
+        {
+            d: max(a.fast_convolution.get(d, 0.0), b.fast_convolution.get(d, 0.0))
+            for d in {*a.fast_convolution, *b.fast_convolution}
+        },
         (*(a.members or (a,)), *(b.members or (b,))),
     )
 
@@ -174,8 +182,9 @@ def parse_contract(text: str, where: str) -> Contract:
             {op: frozenset(dtypes) for op, dtypes in data.get("flushed", {}).items() if op != "source"},
             frozenset(data.get("pow_by_root", {}).get("dtypes", ())),
             {op: {k: v for k, v in row.items() if k != "source"} for op, row in data.get("composite", {}).items()},
+            {k: float(v) for k, v in data.get("fast_convolution", {}).items() if k != "source"},
         )
-    except (KeyError, AttributeError, TypeError) as error:
+    except (KeyError, AttributeError, TypeError, ValueError) as error:
         raise UsageError(
             f"contract has a section of the wrong form ({error}) [{where}]; see docs/contract.md"
         ) from None
