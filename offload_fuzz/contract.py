@@ -84,8 +84,8 @@ class Contract:
     composite: op -> dtype (or "default") -> how many times the bound of its rule, in units of the accumulator, each
         step of a composite op may be off; 0: its steps are computed wide and the result is rounded once.
     fast_convolution: dtype -> error of convolutions by Winograd's or an FFT algorithm or on inputs rounded to TF32, in
-        units of the dtype, relative to the largest |x| of a channel times the sum of |weight|; not stated where sums are
-        direct.
+        units of the dtype, relative to the largest |x| of a channel times the sum of |weight|; not stated where sums
+        are direct.
     members: the contracts that this one is the union of.
     """
 
