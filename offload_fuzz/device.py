@@ -16,6 +16,9 @@ Everything else is optional and declared in `features`; only then are further ar
     peers: name      copy(buffer, source, stream=..., blocking=...) -> buffer, from a device of the same `peers`;
                      events may be waited for across these devices
     release          release(buffer, stream=...) gives the memory back in stream order
+    compile          launch_compiled(nodes, operands, results, stream=...) -> list of buffers: runs several ops as one.
+                     nodes: list of (op, numbers, attributes), where number i < len(operands) is operands[i] and node j
+                     makes number len(operands) + j; results: the numbers to give back, in fresh memory
 
 `reset(seed)` (before each run) and `place_of(buffer) -> str` (the device that holds it) are called if there.
 """
@@ -23,6 +26,7 @@ Everything else is optional and declared in `features`; only then are further ar
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from itertools import zip_longest
 from typing import Any, Protocol, runtime_checkable
 
 from attrs import field, frozen
@@ -69,6 +73,7 @@ class Features:
     in_place: frozenset[str] = frozenset()
     peers: str | None = None
     release: bool = False
+    compile: bool = False
     source_free: Mapping[str, str] = field(factory=dict)
     aliasing: Mapping[str, str] = field(factory=dict)
     deterministic: bool = False
@@ -81,7 +86,14 @@ class Features:
         if op not in self.ops:
             return False
         dtypes = self.ops[op] or self.dtypes
-        free = {t.dtype for t in operands if t.dtype != "bool"}
+        needs = OPS[op].operands if op in OPS else ()
+        free: set[str] = set()
+        for t, need in zip_longest(operands, needs):
+            if need is None or need.dtype == "same":
+                free.add(t.dtype)
+            elif t.dtype not in self.dtypes and t.dtype != "bool":
+                return False  # a dtype that the op fixes, such as that of indices, is the device's business as a whole
+        free.discard("bool")
         if len(free) == 2 and (common := common_dtype(*free)) is not None:
             free.add(common)  # operands of two dtypes are computed in the one that they promote to
         return result.dtype in self.dtypes and free <= dtypes
@@ -152,6 +164,7 @@ OPTIONAL_METHODS = {
     "streams": ("record", "wait", "synchronize"),
     "peers": ("copy",),
     "release": ("release",),
+    "compile": ("launch_compiled",),
 }
 
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 from offload_fuzz.ops import base
 from offload_fuzz.ops.base import Op
-from offload_fuzz.types import ArrayType
+from offload_fuzz.types import DTYPES, ArrayType, is_complex
 
 from .arrays import draw_dtype
 from .choices import Choices
 
 
+@cache
 def min_ndim(op: Op) -> int:
     """The rank that the first operand must have at least, from the op's relations and domains."""
     if any(o.relation == "contracts" for o in op.operands):
@@ -30,6 +32,13 @@ def _axis(domain: Any, x: ArrayType, choices: Choices, _: Any) -> int | None:
         return None
     axis = choices.below(x.ndim)
     return axis - x.ndim if choices.chance(15) else axis
+
+
+def _dtype_name(_: Any, x: ArrayType, choices: Choices, dtypes: tuple[str, ...]) -> str:
+    """A dtype to convert to: complex numbers to complex ones only."""
+    if is_complex(x.dtype):
+        return choices.pick([d for d in dtypes if is_complex(d)])
+    return draw_dtype(choices, dtypes)
 
 
 def _some_axes(candidates: list[int], choices: Choices) -> tuple[int, ...]:
@@ -104,13 +113,20 @@ def _index(_: Any, x: ArrayType, choices: Choices, __: Any) -> tuple[tuple[int |
     return tuple(parts)
 
 
+def _same_width(_: Any, x: ArrayType, choices: Choices, dtypes: tuple[str, ...]) -> str:
+    """Of the dtypes there are; the operand's own is always one."""
+    bits = DTYPES[x.dtype].bits
+    return choices.pick([d for d in DTYPES if DTYPES[d].bits == bits and d != "bool" and d in {*dtypes, x.dtype}])
+
+
 DRAW: dict[type, Callable[[Any, ArrayType, Choices, tuple[str, ...]], Any]] = {
     base.Axis: _axis,
     base.Axes: _axes,
     base.Bool: lambda _, __, choices, ___: choices.chance(40),
     base.Range: _range,
     base.Choice: lambda domain, _, choices, __: choices.pick(domain.values),
-    base.DTypeName: lambda _, __, choices, dtypes: draw_dtype(choices, dtypes),
+    base.DTypeName: _dtype_name,
+    base.SameWidthDType: _same_width,
     base.SameSizeShape: _same_size_shape,
     base.BroadcastShape: _broadcast_shape,
     base.Permutation: _permutation,

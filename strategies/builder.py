@@ -7,7 +7,7 @@ result undefined or unknown, a fresh input that suits is taken instead.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -15,21 +15,21 @@ from attrs import field, frozen
 
 from offload_fuzz.adapters.pool import open_places
 from offload_fuzz.case import Case
-from offload_fuzz.contract import Contract, union
-from offload_fuzz.device import Place
 from offload_fuzz.errors import InvalidProgram, UsageError
 from offload_fuzz.ops.base import OPS, Op, find_op
 from offload_fuzz.ops.domains import check_attributes
 from offload_fuzz.plan import Key, Plan
 from offload_fuzz.program import Node, Program, frozen_input, make_node, pretty_by_repr
 from offload_fuzz.reference import Known, evaluate, known, quiet
-from offload_fuzz.types import Array, ArrayType, is_floating, type_of
+from offload_fuzz.trial import contract_of_places
+from offload_fuzz.types import Array, ArrayType, has_nan, type_of
 
 from .arrays import DTYPE_SHARES, draw_dtype, draw_large_shape
 from .attributes import draw_attributes, min_ndim
 from .choices import Choices
 from .modes import MODE_BYTES, node_modes, schedule_modes
 from .operands import RELATIONS, anchor_position, fresh_anchor, fresh_data, near, needs_unit_axis
+from .placements import roles_for
 
 #: Bytes of a step: op, operands, fresh inputs, attributes, modes.
 OP_BYTES, PICK_BYTES, FRESH_BYTES, ATTRIBUTE_BYTES = 2, 12, 40, 20
@@ -39,12 +39,6 @@ HEADER_BYTES = 48
 MAX_RESULT = 16_384
 MAX_LARGE = 4_194_304
 ALL_DTYPES = tuple(DTYPE_SHARES)
-
-
-@cache
-def contract_for(places: tuple[Place, ...]) -> Contract:
-    """The weakest promises over these places: what a plan's result may be wherever its nodes run."""
-    return union(p.features.contract for p in places)
 
 
 @frozen(repr=False)
@@ -72,7 +66,7 @@ class CaseBuilder:
 
     def __init__(self, devices: Sequence[Any], dtypes: Sequence[str] = ALL_DTYPES) -> None:
         self.places = open_places(tuple(devices))
-        self.contract = contract_for(self.places)
+        self.contract = contract_of_places(self.places)
         self.pooled = any(p.features.shapes == "pool" for p in self.places)
         self.dtypes = tuple(dtypes)
         self.values: list[Known] = []
@@ -125,7 +119,7 @@ class CaseBuilder:
         self.types.append(type)
         self.roles.append(role)
         self.uses.append(0)
-        nans = int(np.count_nonzero(np.isnan(value.value))) if is_floating(type.dtype) else 0
+        nans = int(np.count_nonzero(np.isnan(value.value))) if has_nan(type.dtype) else 0
         self.drowned.append(5 * nans > 2 * type.size)
         return len(self.types) - 1
 
@@ -245,13 +239,10 @@ class CaseBuilder:
 
     def _modes(self, step: Step, op: Op, node: Node, v: int) -> int:
         modes = step.section(STEP_BYTES - MODE_BYTES, MODE_BYTES)
-        role = modes.pick(self.roles_for(op, [self.types[o] for o in node.operands], node.type))
+        dtypes = tuple([self.types[o].dtype for o in node.operands])
+        role = modes.pick(roles_for(self.places, op.name, dtypes, node.type.dtype))
         node_modes(self.choices, v, op.name, self.places, role, [self.roles[o] for o in node.operands], modes)
         return role
-
-    def roles_for(self, op: Op, operands: Sequence[ArrayType], result: ArrayType) -> list[int]:
-        """The roles that can run the op on these types, the host first."""
-        return [0] + [i for i, p in enumerate(self.places) if i and p.features.supports(op.name, operands, result)]
 
     # ----------------------------------------------------------------------------------------------------- finishing
     def _finish(self, outputs: Sequence[int]) -> Case:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
 
 from offload_fuzz.ops.base import Op, UnitAxes, indexed_shape
 from offload_fuzz.program import frozen_input
-from offload_fuzz.types import Array, ArrayType
+from offload_fuzz.types import DTYPES, Array, ArrayType
 
-from .arrays import draw_data, draw_shape, make_data
+from .arrays import draw_data, draw_shape, make_data, scatter
 from .choices import Choices
 
 
@@ -85,14 +86,18 @@ RELATIONS: dict[
     "joins": (_joins, _fresh_joins),
     "region": (_region, _fresh_region),
     "indices": (_never, _fresh_indices),
+    "shifts": (_beside, _fresh_beside),
+    "exponents": (_beside, _fresh_beside),
 }
 
 
+@cache
 def anchor_position(op: Op) -> int:
     """The operand that the others are drawn beside: the first whose dtype is free."""
     return next((i for i, o in enumerate(op.operands) if o.dtype == "same"), 0)
 
 
+@cache
 def needs_unit_axis(op: Op) -> bool:
     """Whether the first operand needs an axis of length 1."""
     return any(isinstance(d, UnitAxes) for d in op.attributes.values())
@@ -137,10 +142,22 @@ def fresh_data(
     choices: Choices,
     flavour: str,
 ) -> Array:
-    """Data for operand `k`: indices in range; else `flavour`: "dyadic", "wild", or "tame" (1, 2, 3, ...)."""
+    """Data for operand `k`: what is in range for indices, shifts and exponents, else of a flavour.
+
+    flavour: "dyadic", "wild", or "tame" (1, 2, 3, ...).
+    """
     if op.operands[k].relation == "indices" and anchor is not None:
         n = anchor.shape[attributes["axis"]]
         return frozen_input(np.array([choices.below(max(n, 1)) for _ in range(type.size)], type.np))
+    if op.operands[k].relation == "shifts":
+        bits = DTYPES[type.dtype].bits
+        return frozen_input(
+            (scatter(choices.below(65536), type.size) % np.uint64(bits)).astype(type.np).reshape(type.shape)
+        )
+    if op.operands[k].relation == "exponents":
+        far = 1200 if flavour == "wild" else 8
+        powers = (scatter(choices.below(65536), type.size) % np.uint64(2 * far + 1)).astype(np.int64) - far
+        return frozen_input(powers.astype(type.np).reshape(type.shape))
     if flavour == "tame":
         return make_data(type, "counting", 0)
     return draw_data(choices, type, flavour == "wild")

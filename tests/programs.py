@@ -25,7 +25,10 @@ def random_data(rng: random.Random, type: ArrayType) -> Array:
     d = DTYPES[type.dtype]
     if d.kind == "bool":
         return np.array([rng.random() < 0.5 for _ in range(type.size)], np.bool_).reshape(type.shape)
-    out = np.frombuffer(rng.randbytes(type.nbytes), d.np).copy()
+    if d.component:
+        return random_data(rng, ArrayType(d.component, (*type.shape, 2))).view(d.np).reshape(type.shape)
+    raw = np.frombuffer(rng.randbytes(type.nbytes), np.uint8) & (15 if d.bits == 4 else 255)
+    out = raw.view(d.np).copy()
     for i in range(type.size):
         if d.precision and rng.random() < 0.6:
             out[i] = rng.choice([0.0, -0.0, math.inf, -math.inf, math.nan, 1.0, -1.5, d.eta, d.max, 3.0])
@@ -48,7 +51,9 @@ def random_attribute(rng: random.Random, domain: Any, x: ArrayType) -> Any:
         case base.Bool():
             return rng.random() < 0.5
         case base.DTypeName():
-            return rng.choice(list(DTYPES))
+            return rng.choice([d for d in DTYPES if DTYPES[d].component or not DTYPES[x.dtype].component])
+        case base.SameWidthDType():
+            return rng.choice([d for d in DTYPES if DTYPES[d].bits == DTYPES[x.dtype].bits and d != "bool"])
         case base.SameSizeShape():
             return rng.choice(((x.size,), (1, x.size), x.shape[::-1], (*x.shape, 1)))
         case base.BroadcastShape():

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from functools import reduce
 from typing import Any, TypeAlias
 
+from offload_fuzz.adapters import torch_elementwise as elementwise
 from offload_fuzz.ops.statistical import accumulated_dtype
 from offload_fuzz.types import DTYPES, promote
 
@@ -31,6 +32,7 @@ UNARY = {
     "logical_not": "logical_not",
     "bitwise_invert": "bitwise_not",
     "isnan": "isnan",
+    **elementwise.UNARY,
 }
 BINARY = {
     "add": "add",
@@ -47,6 +49,7 @@ BINARY = {
     "logical_and": "logical_and",
     "bitwise_and": "bitwise_and",
     "bitwise_xor": "bitwise_xor",
+    **elementwise.BINARY,
 }
 #: Views of their operand; the others are fresh memory but for reshape and getitem, which copy where they must.
 ALIASING = {
@@ -55,8 +58,12 @@ ALIASING = {
     "broadcast_to": "view",
     "squeeze": "view",
     "expand_dims": "view",
+    "real": "view",
+    "imag": "view",
+    "conj": "view",
     "reshape": "may",
     "getitem": "may",
+    **elementwise.ALIASING,
 }
 
 
@@ -65,11 +72,13 @@ class TorchOps:
 
     def __init__(self, t: Any) -> None:
         self.t = t
-        self.dtypes: dict[str, Any] = {name: getattr(t, name) for name in DTYPES}
+        self.dtypes: dict[str, Any] = {d.name: getattr(t, d.name) for d in DTYPES.values() if d.bits >= 8}
         self.names: dict[Any, str] = {dtype: name for name, dtype in self.dtypes.items()}
         self.runs: dict[str, Run] = {
             **{op: _unary(getattr(t, name)) for op, name in UNARY.items()},
             **{op: self._binary(getattr(t, name)) for op, name in BINARY.items()},
+            **{op: _unary(getattr(t, name)) for op, name in elementwise.UNARY_FRESH.items()},
+            **elementwise.runs(t, self.dtypes),
             "where": lambda o, a: t.where(o[0], *self.common(o[1], o[2])),
             "sum": self._sum,
             "prod": self._prod,
@@ -89,6 +98,9 @@ class TorchOps:
             "getitem": self._getitem,
             "setitem": self._setitem,
             "take": lambda o, a: t.index_select(o[0], a["axis"], o[1]),
+            "real": lambda o, a: t.real(o[0]),
+            "imag": lambda o, a: t.imag(o[0]),
+            "conj": lambda o, a: t.conj(o[0]),
             "astype": lambda o, a: o[0].to(self.dtypes[a["dtype"]], copy=True),
         }
         self.into: dict[str, Into] = {

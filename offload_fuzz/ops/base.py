@@ -67,6 +67,11 @@ class DTypeName:
 
 
 @frozen
+class SameWidthDType:
+    """The name of a numeric dtype as wide as the operand's."""
+
+
+@frozen
 class SameSizeShape:
     """A shape of as many elements as the operand has."""
 
@@ -103,6 +108,7 @@ Domain: TypeAlias = (
     | Range
     | Choice
     | DTypeName
+    | SameWidthDType
     | SameSizeShape
     | BroadcastShape
     | Permutation

@@ -48,6 +48,7 @@ ADMITS: dict[type, tuple[Callable[[Any, Any], bool], str]] = {
     base.Range: (_number, "a number in {domain}"),
     base.Choice: (_choice, "one of {domain}"),
     base.DTypeName: (lambda _, v: type(v) is str and v in DTYPES, "the name of a dtype"),
+    base.SameWidthDType: (lambda _, v: type(v) is str and v in DTYPES, "the name of a dtype"),
     base.SameSizeShape: (_shape, "a tuple of non-negative ints"),
     base.BroadcastShape: (_shape, "a tuple of non-negative ints"),
     base.Permutation: (lambda _, v: _ints(v), "a tuple of ints"),

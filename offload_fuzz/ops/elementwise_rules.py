@@ -32,6 +32,8 @@ def compare_rule(a: Application) -> Value:
     value = reference(a)
     if singletons(a):
         return value, exact(value)
+    if a.operands[0].lo.dtype.kind == "c" or a.operands[1].lo.dtype.kind == "c":
+        return value, None
     x, y = all_bounds(a)
     possible, certain = ~(x.empty | y.empty), ~(x.nan | y.nan)
     if a.op.name == "equal":
@@ -39,7 +41,7 @@ def compare_rule(a: Application) -> Value:
         must = (x.lo == x.hi) & (y.lo == y.hi) & (x.lo == y.lo)
     else:
         may, must = x.lo < y.hi, x.hi < y.lo
-    return value, _answers(must & certain, may & possible)
+    return value, answers(must & certain, may & possible)
 
 
 def isnan_rule(a: Application) -> Value:
@@ -49,10 +51,10 @@ def isnan_rule(a: Application) -> Value:
     if e.is_singleton:
         return value, exact(value)
     b = e.bounds()
-    return value, _answers(b.empty, b.nan)
+    return value, answers(b.empty, b.nan)
 
 
-def _answers(must: Array, may: Array) -> Enclosure:
+def answers(must: Array, may: Array) -> Enclosure:
     """True where `must`, False where not `may`, else both."""
     must, may = np.asarray(must), np.asarray(may)
     return between(must, may) if some(must != may) else exact(may)
@@ -170,6 +172,8 @@ def where_rule(a: Application) -> Value:
     if singletons(a):
         return value, exact(value) if kept else computed(value)
     if not kept:
+        if a.type.np.kind == "c":
+            return value, None
         x1, x2 = (_converted(e, a.type.np) for e in (x1, x2))
     picked = combine(lambda p, q: np.where(condition.lo, p, q), x1, x2)
     if condition.hi is condition.lo or not some(condition.lo != condition.hi):

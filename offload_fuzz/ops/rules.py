@@ -25,8 +25,11 @@ from offload_fuzz.enclosure import (
     some,
 )
 from offload_fuzz.ops.base import Application
+from offload_fuzz.ops.flushing import or_flushed as or_flushed
+from offload_fuzz.ops.loosening import loosened
 from offload_fuzz.ops.ranges import RANGES, Ends, monotone, ulps_bound
 from offload_fuzz.ops.rounding import narrowed, outward, ulps_around, wide, wide_dtype
+from offload_fuzz.ops.wide_meaning import wide_formula
 from offload_fuzz.types import DTYPES, NAMES, Array, is_floating
 
 Value: TypeAlias = tuple[Array, Enclosure | None]
@@ -149,6 +152,7 @@ def _parts(b: Bounds) -> tuple[Array, Array, Array, Array]:
 
 
 # --------------------------------------------------------------------------------------------------------- ulps(n)
+@loosened
 def ulps_rule(a: Application) -> Value:
     """The exact result, computed wide, with the contract's ulps around it; the range of uncertain operands' sets."""
     dtype = a.type.dtype
@@ -182,13 +186,17 @@ def half_power(a: Application) -> Any:
     return np.isneginf(a.values[0]) & (a.values[1] == 0.5)
 
 
+#: Ops that are a number where one operand is a quiet NaN: pow(1, NaN), hypot(inf, NaN), fmin(1, NaN).
+NUMBER_OF_NAN = frozenset({"pow", "hypot", "fmin", "fmax"})
+
+
 def signalling(a: Application) -> Any:
-    """Where an operand of pow is a signalling NaN: pow(1, NaN) and pow(NaN, 0) are 1 for a quiet NaN only.
+    """Where an operand of an op in `NUMBER_OF_NAN` is a signalling NaN, so that the result may be NaN after all.
 
     Source: IEEE 754-2019, 9.2.1 ("even a quiet NaN") and 6.2.1: a signalling NaN gives a quiet one.
     """
     found: Any = False
-    if a.op.name == "pow":
+    if a.op.name in NUMBER_OF_NAN:
         for x in a.values:
             nan = np.isnan(x)
             if some(nan):
@@ -199,7 +207,7 @@ def signalling(a: Application) -> Any:
 
 def _exact_result(a: Application, *operands: Array) -> Array:
     widened = [wide(x, NAMES[x.dtype]) for x in operands]
-    return np.asarray(a.op.numpy(*widened, **a.attributes), wide_dtype(a.type.dtype))
+    return np.asarray(wide_formula(a.op.numpy)(*widened, **a.attributes), wide_dtype(a.type.dtype))
 
 
 def _among_ulps(a: Application) -> Ends:
@@ -211,9 +219,17 @@ def _among_ulps(a: Application) -> Ends:
     return ends
 
 
+#: Ops whose zeros are no underflow, or are not for these operands.
+EXACT_ZEROS: dict[str, Callable[..., Any]] = {
+    **dict.fromkeys(("log", "log2", "log10", "acos", "acosh"), lambda x: True),
+    "xlogy": lambda x1, x2: x2 == 1,
+}
+
+
 def _zero_is_exact(a: Application) -> Any:
-    """Where a computed zero is no underflow: log has none, the others need an operand that is zero or infinite."""
-    exact_ = np.asarray(a.op.name == "log")
+    """Where a computed zero is no underflow: see `EXACT_ZEROS`; else where an operand is zero or infinite."""
+    rule = EXACT_ZEROS.get(a.op.name)
+    exact_ = np.asarray(rule(*a.values) if rule else False)
     for x in a.values:
         if is_float(x.dtype):
             exact_ = exact_ | (x == 0) | np.isinf(x)

@@ -56,6 +56,10 @@ def reshape(x: Buffer, result: ArrayType, attributes: Attributes) -> Layout | No
     return x.offset, contiguous_strides(result.shape, result.np.itemsize)
 
 
+def bitcast(x: Buffer, result: ArrayType, attributes: Attributes) -> Layout:
+    return x.offset, x.strides
+
+
 #: op -> the layout of its result in the operand's storage, or None where it must copy.
 VIEWS: dict[str, Callable[[Buffer, ArrayType, Attributes], Layout | None]] = {
     "permute_dims": permute_dims,
@@ -65,4 +69,5 @@ VIEWS: dict[str, Callable[[Buffer, ArrayType, Attributes], Layout | None]] = {
     "expand_dims": expand_dims,
     "getitem": getitem,
     "reshape": reshape,
+    "bitcast": bitcast,
 }
