@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from offload_fuzz.adapters.validating import validating as validating
     from offload_fuzz.api import CounterexampleFound as CounterexampleFound
     from offload_fuzz.api import case_files as case_files
     from offload_fuzz.api import check as check
     from offload_fuzz.api import check_plans as check_plans
     from offload_fuzz.api import load_case as load_case
     from offload_fuzz.api import run as run
+    from offload_fuzz.campaign.conformance.judge import conformance as conformance
     from offload_fuzz.campaign.report import Report as Report
     from offload_fuzz.case import Case as Case
     from offload_fuzz.errors import MissingDevice as MissingDevice
@@ -44,7 +46,9 @@ if TYPE_CHECKING:
 
 #: Module -> the public names that come from it.
 _HOMES: dict[str, str] = {
+    "adapters.validating": "validating",
     "api": "CounterexampleFound case_files check check_plans load_case run",
+    "campaign.conformance.judge": "conformance",
     "campaign.report": "Report",
     "case": "Case",
     "errors": "MissingDevice OffloadError UsageError",

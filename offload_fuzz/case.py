@@ -20,6 +20,7 @@ from offload_fuzz.device import Place
 from offload_fuzz.enclosure import Enclosure
 from offload_fuzz.errors import InvalidFile, InvalidProgram, UsageError
 from offload_fuzz.ops.base import find_op
+from offload_fuzz.ops.domains import from_file
 from offload_fuzz.plan import ROLES, Key, Plan, check_plan, describe
 from offload_fuzz.program import Node, Program, frozen_input, pretty_by_repr
 from offload_fuzz.reference import Known
@@ -240,9 +241,9 @@ class _Reader:
         if self.get(data, "value", int, at=at) != v:
             raise self.fail(f"value is {data['value']} but should be {v}: inputs come first, then nodes in order", at)
         op = self.get(data, "op", str, at=at)
-        find_op(cut(op, 60), f"{self.where}, {at}")
+        row = find_op(cut(op, 60), f"{self.where}, {at}")
         operands = self.ints(data, "operands", at)
-        attributes = {k: _tuples(a) for k, a in self.get(data, "attributes", dict, at=at).items()}
+        attributes = {k: from_file(row, k, _tuples(a)) for k, a in self.get(data, "attributes", dict, at=at).items()}
         type = self.type(data, at)
         self.results_left -= type.size
         if self.results_left < 0:

@@ -25,7 +25,7 @@ from offload_fuzz.errors import (
 )
 
 F = TypeVar("F", bound=Callable[..., Any])
-COMMANDS = ("run", "replay", "show", "devices", "ops", "faults")
+COMMANDS = ("run", "replay", "show", "devices", "ops", "faults", "conformance")
 REPORTS = ("terminal", "json")
 UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 EXIT_CODES = """\b
@@ -347,6 +347,38 @@ def _list(what: str, columns: Sequence[str], load: Sequence[str], as_json: bool)
     rows = getattr(listing, what)()
     _print(json.dumps(rows, indent=1) if as_json else listing.table(rows, columns))
     return EXIT_OK
+
+
+# ------------------------------------------------------------------------------------------------------ conformance
+@cli.command(epilog=EXIT_CODES)
+@click.argument("device", metavar="DEVICE")
+@click.option(
+    "--hang-after",
+    callback=_seconds,
+    default="20s",
+    show_default=True,
+    metavar="DURATION",
+    help="Silence that is a hang.",
+)
+@_load_option
+@_json_option
+def conformance(device: str, hang_after: float, load: tuple[str, ...], as_json: bool) -> int:
+    """Check whether a device keeps what its adapter declares, promise by promise.
+
+    A broken promise is named with what was seen, what was expected and what to do. A crash or a hang breaks the promise
+    that was being checked, and the next one is looked at.
+    """
+    from offload_fuzz.campaign.conformance.judge import exit_code, watched
+    from offload_fuzz.report.conformance import conformance_text
+
+    _load(load)
+    declares, *records = watched(device, load, hang_after)
+    code = exit_code(records)
+    if as_json:
+        _print(json.dumps({"device": device, "exit_code": code, **declares, "promises": records}, indent=1))
+    else:
+        _print(conformance_text(device, declares["declares"], records, code))
+    return code
 
 
 # ------------------------------------------------------------------------------------------------------------- main

@@ -31,7 +31,8 @@ from typing import Any, Protocol, runtime_checkable
 
 from attrs import field, frozen
 
-from offload_fuzz.contract import Contract, contract_named, contract_of
+from offload_fuzz.contract import Contract
+from offload_fuzz.contract_files import contract_named, contract_of
 from offload_fuzz.errors import AdapterError, one_of
 from offload_fuzz.ops.base import OPS
 from offload_fuzz.types import DTYPES, Array, ArrayType, common_dtype
@@ -87,6 +88,8 @@ class Features:
             return False
         dtypes = self.ops[op] or self.dtypes
         needs = OPS[op].operands if op in OPS else ()
+        if op in OPS and not needs:
+            return result.dtype in dtypes
         free: set[str] = set()
         for t, need in zip_longest(operands, needs):
             if need is None or need.dtype == "same":

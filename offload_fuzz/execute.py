@@ -84,8 +84,10 @@ class HostMemory:
         return self.block[start : start + nbytes]
 
 
-def arrange(array: Array, layout: str, alignment: int, readonly: bool, memory: HostMemory) -> tuple[Array, Array]:
-    """A copy of `array` in a new host array of the given form, and the bytes in which it lies.
+def arrange(
+    array: Array, layout: str, alignment: int, readonly: bool, memory: HostMemory | None = None
+) -> tuple[Array, Array]:
+    """A copy of `array` in a new host array of the given form, cut from `memory`, and the bytes in which it lies.
 
     strided: every second element of each row, one element in; negative: last axis reversed in memory; broadcast:
     stride 0 along each axis on which the elements are all equal. alignment 1: off 64 bytes by one element.
@@ -102,6 +104,7 @@ def arrange(array: Array, layout: str, alignment: int, readonly: bool, memory: H
         for axis in constant_axes(array):
             small = small[(slice(None),) * axis + (slice(0, 1),)]
         space = small.shape
+    memory = HostMemory() if memory is None else memory
     backing = memory.take(item * math.prod(space), item if alignment == 1 else 0)
     out: Array = np.ndarray(space, array.dtype, backing)
     if layout == "strided" and shape:

@@ -408,5 +408,6 @@ class _Lowering:
     def release(self, storage: int, members: Sequence[int]) -> None:
         owner, queue = self.owner[storage]
         self.order_after_uses(queue, members)
-        self.issue(queue, s.Release(*queue, owner), [], [], False)
+        done = self.roles[queue[0]].streams == 0  # as every call there: it has no synchronize to wait with
+        self.issue(queue, s.Release(*queue, owner), [], [], done)
         self.group[storage] = []

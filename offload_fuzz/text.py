@@ -11,6 +11,7 @@ a NaN is its bits, `nan:0x7fc00000`.
 from __future__ import annotations
 
 import ast
+import math
 import re
 import warnings
 from collections.abc import Callable, Sequence
@@ -175,7 +176,9 @@ _SHAPE = r"[a-z0-9_]+\[(?:[0-9]{1,18}(?:,[0-9]{1,18})*)?\]"
 _TYPE = re.compile(_SHAPE + r"\Z")
 _HEADER = re.compile(r"program\((.*)\)\Z", re.DOTALL)
 _INPUT = re.compile(rf"v([0-9]{{1,9}}): ({_SHAPE})(?: = data\(([^()]*)\))?(?:, |\Z)")
-_NODE = re.compile(r"v([0-9]{1,9}): (\S+) = ([^\W\d]\w*)(?: (v[0-9]{1,9}(?:, v[0-9]{1,9})*))?(?:, (.*))?\Z")
+_NODE = re.compile(
+    r"v([0-9]{1,9}): (\S+) = ([^\W\d]\w*)(?: (v[0-9]{1,9}(?:, v[0-9]{1,9})*))?(?:(?:, | (?=[a-z]\w*=))(.*))?\Z"
+)
 _CODE = re.compile(r"""(?:[^#'"]|'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")*+""")
 
 
@@ -296,6 +299,11 @@ def _call(arguments: str) -> ast.Call:
 
 
 def _literal(tree: ast.expr, what: str) -> Any:
+    match tree:
+        case ast.Name(id="inf" | "nan" as name):
+            return float(name)
+        case ast.UnaryOp(op=ast.USub(), operand=ast.Name(id="inf")):
+            return -math.inf
     try:
         return ast.literal_eval(tree)
     except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):

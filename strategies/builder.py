@@ -24,11 +24,21 @@ from offload_fuzz.reference import Known, evaluate, known, quiet
 from offload_fuzz.trial import contract_of_places
 from offload_fuzz.types import Array, ArrayType, has_nan, type_of
 
-from .arrays import DTYPE_SHARES, draw_dtype, draw_large_shape
+from .arrays import DTYPE_SHARES, draw_dtype, draw_large_shape, draw_shape
 from .attributes import draw_attributes, min_ndim
 from .choices import Choices
 from .modes import MODE_BYTES, node_modes, schedule_modes
-from .operands import RELATIONS, anchor_position, fresh_anchor, fresh_data, near, needs_unit_axis
+from .neural import suits as anchor_suits
+from .operands import (
+    RELATIONS,
+    anchor_position,
+    fresh_anchor,
+    fresh_data,
+    near,
+    near_shape,
+    needs_unit_axis,
+    suits_anchor,
+)
 from .placements import roles_for
 
 #: Bytes of a step: op, operands, fresh inputs, attributes, modes.
@@ -143,7 +153,9 @@ class CaseBuilder:
             if node is None:
                 continue
             value = self._evaluate(node)
-            chosen = len(given) == len(op.operands)  # by the user, who then gets what cannot be judged too
+            chosen = op.operands and len(given) == len(
+                op.operands
+            )  # by the user, who then gets what cannot be judged too
             if not chosen and (value.enclosure is None or (value.enclosure.is_vacuous and attempt < 2)):
                 continue
             v = len(self.types)
@@ -157,6 +169,8 @@ class CaseBuilder:
         pick = step.section(OP_BYTES, PICK_BYTES)
         fresh = step.section(OP_BYTES + PICK_BYTES, FRESH_BYTES)
         draws = step.section(OP_BYTES + PICK_BYTES + FRESH_BYTES, ATTRIBUTE_BYTES)
+        if not op.operands:
+            return self._draw_made(op, fresh, draws, attributes, attempt)
         at = anchor_position(op)
         before = len(self.types)
         slots: list[int | None] = [None] * len(op.operands)
@@ -184,6 +198,26 @@ class CaseBuilder:
             return None
         return node
 
+    def _draw_made(
+        self, op: Op, fresh: Choices, draws: Choices, attributes: Mapping[str, Any], attempt: int
+    ) -> Node | None:
+        """A node without operands, of a drawn dtype and of a drawn shape or that of a value there is.
+
+        Attributes that do not go together are drawn anew from the bytes behind, and at last taken plain.
+        """
+        draws = Choices(draws.data[attempt:] if attempt < 2 else b"")
+        dtypes = tuple(d for d in self.dtypes if d in op.dtypes)
+        if not dtypes:
+            return None
+        like = self.types if not self.large and fresh.chance(50) else ()
+        shape = near_shape(like, fresh) if like else draw_large_shape(fresh) if self.large else draw_shape(fresh)
+        made = ArrayType(draw_dtype(fresh, dtypes), shape)
+        try:
+            node = make_node(op.name, (), {**draw_attributes(op, made, draws, self.dtypes), **attributes}, self.types)
+        except InvalidProgram:
+            return None
+        return node if node.type.size <= (MAX_LARGE if self.large else MAX_RESULT) else None
+
     def _forget(self, size: int) -> None:
         """Drop values added for an attempt that failed."""
         for column in (self.values, self.types, self.sources, self.roles, self.uses, self.drowned):
@@ -199,7 +233,12 @@ class CaseBuilder:
             suits = [
                 v
                 for v, t in enumerate(self.types)
-                if t.dtype in dtypes and t.ndim >= ndim and not self.drowned[v] and (not unit or 1 in t.shape)
+                if t.dtype in dtypes
+                and t.ndim >= ndim
+                and not self.drowned[v]
+                and (not unit or 1 in t.shape)
+                and suits_anchor(op, t)
+                and anchor_suits(op, k, t)
             ]
             if suits:
                 return near(suits, pick)

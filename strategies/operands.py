@@ -14,6 +14,9 @@ from offload_fuzz.types import DTYPES, Array, ArrayType
 
 from .arrays import draw_data, draw_shape, make_data, scatter
 from .choices import Choices
+from .neural import RELATIONS as NEURAL
+from .neural import anchor_ranks, data_for, draw_anchor, positive, suits
+from .shape_operands import ANCHORS, DATA, SHAPE_RELATIONS
 
 
 def broadcasts(a: tuple[int, ...], b: tuple[int, ...]) -> bool:
@@ -88,6 +91,8 @@ RELATIONS: dict[
     "indices": (_never, _fresh_indices),
     "shifts": (_beside, _fresh_beside),
     "exponents": (_beside, _fresh_beside),
+    **SHAPE_RELATIONS,
+    **NEURAL,
 }
 
 
@@ -101,6 +106,12 @@ def anchor_position(op: Op) -> int:
 def needs_unit_axis(op: Op) -> bool:
     """Whether the first operand needs an axis of length 1."""
     return any(isinstance(d, UnitAxes) for d in op.attributes.values())
+
+
+def suits_anchor(op: Op, type: ArrayType) -> bool:
+    """Whether a value of this type may be the first operand, as far as the op's relations ask."""
+    relation = op.operands[0].relation
+    return relation not in ANCHORS or ANCHORS[relation][0](type)
 
 
 def near(candidates: Sequence[int], choices: Choices) -> int:
@@ -121,6 +132,11 @@ def fresh_anchor(
         shape = shape[-3:]
     while len(shape) < ndim:
         shape = (choices.pick((2, 3, 1)), *shape)
+    if op.operands[0].relation in ANCHORS:
+        shape = ANCHORS[op.operands[0].relation][1](shape)
+    at = anchor_position(op)
+    if anchor_ranks(op, at) is not None and not suits(op, at, ArrayType("bool", shape)):
+        return draw_anchor(op, at, choices)
     if needs_unit_axis(op) and 1 not in shape:
         at = choices.below(len(shape) + 1)
         shape = (*shape[:at], 1, *shape[at:])
@@ -158,6 +174,12 @@ def fresh_data(
         far = 1200 if flavour == "wild" else 8
         powers = (scatter(choices.below(65536), type.size) % np.uint64(2 * far + 1)).astype(np.int64) - far
         return frozen_input(powers.astype(type.np).reshape(type.shape))
+    if op.operands[k].relation in DATA:
+        return frozen_input(DATA[op.operands[k].relation](type, anchor, attributes, choices, flavour))
+    numbers = data_for(op, k, type, anchor, attributes, choices)
+    if numbers is not None:
+        return numbers
     if flavour == "tame":
         return make_data(type, "counting", 0)
-    return draw_data(choices, type, flavour == "wild")
+    data = draw_data(choices, type, flavour == "wild")
+    return positive(data) if op.operands[k].relation == "channels, positive" and flavour != "wild" else data

@@ -138,6 +138,11 @@ def covering_array(columns: int, levels: int, strength: int) -> tuple[tuple[int,
     return tuple(tuple(int(x) for x in row) for row in rows)
 
 
+def _groups(program: Program, wanted: str) -> list[tuple[int, ...]]:
+    """The groups of a spec, and every edge, which may be in none of them."""
+    return list(dict.fromkeys([*GROUPS[wanted](program), *node_edges(program)]))
+
+
 def covering_placements(
     program: Program, groups: Sequence[tuple[int, ...]], allowed: Sequence[tuple[int, ...]], roles: int
 ) -> list[Placement]:
@@ -245,7 +250,7 @@ def placements(program: Program, places: Sequence[Place], spec: str, choices: Ch
         return list(dict.fromkeys(_lawful(row, allowed) for row in rows)), allowed
     # most programs get their edges covered; now and then what takes three nodes to go wrong
     wanted = kind if kind != "default" else choices.pick(DEFAULT_GROUPS)
-    found = covering_placements(program, GROUPS[wanted](program), allowed, len(places))
+    found = covering_placements(program, _groups(program, wanted), allowed, len(places))
     if kind == "default":
         pattern = PATTERNS[choices.pick(tuple(PATTERNS))](program, allowed, choices)
         found = list(dict.fromkeys([*found, tuple(pattern)]))

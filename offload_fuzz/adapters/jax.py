@@ -22,7 +22,7 @@ from attrs import evolve
 
 from offload_fuzz.adapters.jax_ops import ALIASING, JaxArray, JaxOps, Traceable
 from offload_fuzz.adapters.jax_probes import EXAMPLES, SQUARE, Example
-from offload_fuzz.contract import shipped_contracts
+from offload_fuzz.contract_files import shipped_contracts
 from offload_fuzz.device import Features
 from offload_fuzz.errors import MissingDevice, UsageError
 from offload_fuzz.ops.base import OPS, find_op
@@ -156,13 +156,16 @@ class JaxDevice:
     def _compile(self, key: Any, function: Traceable, creates: bool) -> Callable[..., JaxArray]:
         """`function` as jax.jit makes it, kept; the longest kept are dropped, and with them their programs.
 
-        creates: whether there are no operands, whose device the result could be on.
+        creates: whether there are no operands, whose device the result could be on. Operands that the result does not
+        depend on are kept, as it would be made on the first device without them.
         """
         if len(self._compiled) >= COMPILED:
             for old in list(self._compiled)[: COMPILED // 4]:
                 del self._compiled[old]
         jit = self.jax.jit
-        compiled: Callable[..., JaxArray] = jit(function, out_shardings=self._here) if creates else jit(function)
+        compiled: Callable[..., JaxArray] = (
+            jit(function, out_shardings=self._here) if creates else jit(function, keep_unused=True)
+        )
         self._compiled[key] = compiled
         return compiled
 

@@ -53,18 +53,49 @@ def _jax(spec: str) -> Any:
     return JaxDevice(spec)
 
 
+def _noop(spec: str) -> Any:
+    from offload_fuzz.adapters.noop import NoopDevice
+
+    return NoopDevice(spec)
+
+
+def _validating(spec: str) -> Any:
+    from offload_fuzz.adapters.validating import inner_spec, validating
+
+    return validating(resolve(inner_spec(spec)))
+
+
+def _array_api(spec: str) -> Any:
+    from offload_fuzz.adapters.array_api import ArrayApiDevice
+
+    return ArrayApiDevice(spec)
+
+
 #: adapter -> (how to make a device from its spec, the module that it needs, what to say of it)
 BUILT_IN: dict[str, tuple[Callable[[str], Any], str | None, str]] = {
     "numpy": (_numpy, None, "the host: numpy"),
     "simulated": (_simulated, None, "a simulated accelerator: simulated:0, simulated.npu:1, simulated:0+FAULT"),
     "torch": (_torch, "torch", "a PyTorch device: torch:cpu, torch:cuda:0, torch:NAME of a PrivateUse1 backend"),
     "jax": (_jax, "jax", "a JAX device: jax:cpu, jax:cpu:1, jax:cuda:0, jax:NAME of a PJRT plugin"),
+    "array_api": (_array_api, "array_api_compat", "a namespace of the array API: array_api:array_api_strict:device1"),
+    "noop": (_noop, None, "the template of an adapter: right types, no elements"),
+    "validating": (_validating, None, "DEVICE with each call checked: validating:simulated:0, validating:my.py:MyChip"),
 }
 
 
 def is_code(spec: str) -> bool:
     """Whether opening `spec` imports code that it names: never done because a file says so."""
-    return bool(FILE.match(spec) or DOTTED.match(spec))
+    inner = spec.removeprefix("validating:")
+    return bool(FILE.match(inner) or DOTTED.match(inner)) or _names_a_module(inner)
+
+
+def _names_a_module(spec: str) -> bool:
+    """Whether an array API device is of a module that is not known here."""
+    if not spec.startswith("array_api:"):
+        return False
+    from offload_fuzz.adapters.array_api import MODULES, module_of
+
+    return module_of(spec) not in MODULES
 
 
 def announce(specs: Iterable[str]) -> None:
@@ -86,6 +117,8 @@ def resolve(spec: str) -> Place:
 
 
 def _resolve(spec: str) -> Place:
+    if spec.startswith("validating:"):  # before what it names, which may be code
+        return place(_validating(spec), spec)
     if match := FILE.match(spec) or DOTTED.match(spec):
         return _from_code(spec, match["module"], match["name"] or "")
     adapter = spec.split(":")[0]

@@ -18,9 +18,10 @@ from typing import Any
 import numpy as np
 from attrs import evolve
 
-from offload_fuzz.adapters import torch_elementwise as elementwise
+from offload_fuzz.adapters import torch_elementwise, torch_shaping
+from offload_fuzz.adapters.torch_neural import PROBES as NEURAL
 from offload_fuzz.adapters.torch_ops import ALIASING, Tensor, TorchOps
-from offload_fuzz.contract import shipped_contracts
+from offload_fuzz.contract_files import shipped_contracts
 from offload_fuzz.device import Features
 from offload_fuzz.errors import InternalError, MissingDevice, UsageError
 from offload_fuzz.ops.base import OPS, find_op
@@ -36,7 +37,7 @@ SQUARE, ROW = (2, 2), (17,)
 REDUCE = {"axis": (0,), "keepdims": False}
 BACKWARDS = (None, None, -1)
 #: What a device is asked, as shapes and attributes; two questions where PyTorch's kernel depends on the shape.
-PROBES: dict[str, list[tuple[tuple[int, ...], dict[str, Any]]]] = {
+PROBES: dict[str, list[tuple[tuple[Any, ...], dict[str, Any]]]] = {
     "sum": [(SQUARE, REDUCE)],
     "prod": [(SQUARE, REDUCE)],
     "mean": [(SQUARE, REDUCE)],
@@ -54,11 +55,16 @@ PROBES: dict[str, list[tuple[tuple[int, ...], dict[str, Any]]]] = {
     "getitem": [(SQUARE, {"index": (BACKWARDS, (0, 2, 1))}), (ROW, {"index": (BACKWARDS,)})],
     "setitem": [(SQUARE, {"index": (BACKWARDS, (0, 2, 1))}), (ROW, {"index": (BACKWARDS,)})],
     "take": [(SQUARE, {"axis": 1}), (ROW, {"axis": 0})],
-    **elementwise.PROBES,
+    **torch_elementwise.PROBES,
+    **torch_shaping.PROBES,
 }
+PROBES.update(NEURAL)
 PLAIN: list[tuple[tuple[int, ...], dict[str, Any]]] = [(SQUARE, {})]
 #: How PyTorch says that something is not there, apart from NotImplementedError.
-ABSENT = ("not implemented", "not supported", "unsupported", "not support", "could not run", "not available")
+ABSENT = (
+    *("not implemented", "not supported", "unsupported", "not support", "could not run", "not available"),
+    *torch_shaping.ABSENT,
+)
 
 _custom: dict[str, Callable[..., Tensor]] = {}
 
@@ -112,7 +118,7 @@ class TorchDevice:
         self.device = self._find(device)
         self.place = f"torch:{self.device}"
         self._on_cpu = self.device.type == "cpu"
-        self._ops = TorchOps(self.torch)
+        self._ops = TorchOps(self.torch, self.device)
         self._carriers = {DTYPES[d].np: (np.dtype(c), self._ops.dtypes[d]) for d, c in CARRIERS.items()}
         self._carried = {self._ops.dtypes[d]: (self._ops.dtypes[c], DTYPES[d].np) for d, c in CARRIERS.items()}
         self._runs = dict(self._ops.runs)
@@ -301,24 +307,28 @@ class TorchDevice:
             raise InternalError(f"{what} raised {type(error).__name__}: {_line(error)} [{self.name}]") from error
         return True
 
-    def _operands(self, op: str, dtype: str, shape: tuple[int, ...]) -> list[Tensor]:
-        """Tiny operands for `op`, all ones."""
+    def _operands(self, op: str, dtype: str, shape: tuple[Any, ...]) -> list[Tensor]:
+        """Tiny operands for `op`, all ones; for ops of neural networks `shape` is one for each operand."""
+        if op in NEURAL:
+            return [self._zeros() if s == "int64" else self._ones(s, dtype) for s in shape]
         operands = [self._ones(shape, dtype if o.dtype == "same" else o.dtype) for o in OPS[op].operands]
         if op == "take":
             operands[1] = self._ones((1,), "int64")
         return operands
+
+    def _zeros(self) -> Tensor:
+        return self.torch.zeros((1,), dtype=self.torch.int64).to(self.device)
 
     def _has_op(self, op: str, dtype: str, dtypes: frozenset[str]) -> bool:
         """Whether the device has `op` on a dtype; astype must go to each of `dtypes`, bitcast to those as wide."""
         if dtype not in OPS[op].dtypes:
             return False
         probes = PROBES.get(op, PLAIN)
-        if op in (
-            "astype",
-            "bitcast",
-        ):  # complex numbers become complex ones only, though PyTorch drops imaginary parts
+        if op in ("astype", "bitcast"):  # PyTorch drops imaginary parts, where the standard has no conversion
             alike = {d for d in dtypes if op == "astype" or (DTYPES[d].bits == DTYPES[dtype].bits and d != "bool")}
             probes = [(SQUARE, {"dtype": d}) for d in sorted(alike) if is_complex(d) or not is_complex(dtype)]
+        if not OPS[op].operands:
+            probes = [(shape, {**attributes, "dtype": dtype}) for shape, attributes in probes]
         run = self._runs[op]
         return all(
             self._has(partial(run, self._operands(op, dtype, shape), attributes), f"{op} on {dtype}")

@@ -22,7 +22,7 @@ from offload_fuzz.campaign.extension import find_oracles, find_strategy, load
 from offload_fuzz.campaign.journal import GENERATING, RUNNING, SHRINKING
 from offload_fuzz.campaign.settings import Settings
 from offload_fuzz.case import Case
-from offload_fuzz.contract import contract_named
+from offload_fuzz.contract_files import contract_named
 from offload_fuzz.device import Place
 from offload_fuzz.enclosure import is_float
 from offload_fuzz.errors import InternalError, OffloadError, UsageError

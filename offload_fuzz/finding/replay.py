@@ -17,7 +17,7 @@ from attrs import evolve, frozen
 from offload_fuzz.adapters.pool import open_places
 from offload_fuzz.adapters.resolve import is_code
 from offload_fuzz.case import Case, read_case
-from offload_fuzz.contract import contract_named
+from offload_fuzz.contract_files import contract_named
 from offload_fuzz.errors import EXIT_FINDING, EXIT_INCONCLUSIVE, EXIT_OK, OffloadError, UsageError
 from offload_fuzz.finding.examine import Examiner
 from offload_fuzz.finding.store import verdict_json
@@ -140,7 +140,7 @@ def supervised(command: Sequence[str], job: Mapping[str, Any], silence: float) -
     """Records of a process that is given `job` on one line and replays job["files"] in order, one record a file.
 
     A process that dies, or says nothing for `silence` seconds, gives the record of its file a verdict of kind crash or
-    hang; another then goes on with the files that are left.
+    hang; another then goes on with the files that are left. A record of kind "at" says where it has come to.
     """
     files: list[str] = list(job["files"])
     while files:
@@ -148,7 +148,7 @@ def supervised(command: Sequence[str], job: Mapping[str, Any], silence: float) -
         try:
             lines = _lines_of(process)
             _send(process.stdin, json.dumps({**job, "files": files}))
-            patience = STARTUP_SECONDS + silence
+            patience, at = STARTUP_SECONDS + silence, ""
             while files:
                 line = _next(lines, patience)
                 if not line:
@@ -157,12 +157,15 @@ def supervised(command: Sequence[str], job: Mapping[str, Any], silence: float) -
                 if record.get("record") == "ready":
                     patience = silence
                     continue
+                if record.get("record") == "at":
+                    at = record["at"]
+                    continue
                 if record.get("record") == "error":
                     raise _error(record)
                 yield record
                 files.pop(0)
             if files:
-                yield _dead(files.pop(0), process, line, silence)
+                yield {**_dead(files.pop(0), process, line, silence), "at": at}
         finally:
             process.kill()
             process.wait()
@@ -189,8 +192,9 @@ def _lines_of(process: subprocess.Popen[str]) -> queue.Queue[str]:
 
     def read() -> None:
         assert process.stdout is not None
-        for line in process.stdout:
-            lines.put(line)
+        with process.stdout:
+            for line in process.stdout:
+                lines.put(line)
         lines.put("")
 
     threading.Thread(target=read, daemon=True).start()

@@ -18,6 +18,7 @@ from attrs import evolve, field, frozen
 from offload_fuzz.contract import Contract
 from offload_fuzz.enclosure import Enclosure
 from offload_fuzz.errors import InvalidProgram, UsageError, one_of, require
+from offload_fuzz.ops import shape_domains
 from offload_fuzz.ops.flushing import flushing
 from offload_fuzz.types import KINDS, Array, ArrayType, dtypes_of, promote
 
@@ -101,6 +102,23 @@ class Index:
     """A tuple of (start, stop, step) per axis, each as in a Python slice."""
 
 
+@frozen
+class Window:
+    """A length from `least` to `most` that fits into each axis from `first` on."""
+
+    first: int
+    least: int
+    most: int
+
+
+@frozen
+class Divisor:
+    """A number whose `power` divides the length of an axis; 1 is the plain one."""
+
+    axis: int
+    power: int = 1
+
+
 Domain: TypeAlias = (
     Axis
     | Axes
@@ -115,6 +133,18 @@ Domain: TypeAlias = (
     | UnitAxes
     | NewAxis
     | Index
+    | shape_domains.Shape
+    | shape_domains.ResultDType
+    | shape_domains.Fill
+    | shape_domains.Number
+    | shape_domains.Offset
+    | shape_domains.Count
+    | shape_domains.Position
+    | shape_domains.NegativeAxis
+    | shape_domains.Repetitions
+    | shape_domains.Widths
+    | Window
+    | Divisor
 )
 DOMAINS = Domain.__args__
 
@@ -122,7 +152,7 @@ DOMAINS = Domain.__args__
 # ----------------------------------------------------------------------------------------------------------- rows
 @frozen
 class Accuracy:
-    """How far a result may be from the exact one: exact, correctly rounded, ulps, accumulating or special."""
+    """How far a result may be from the exact one: exact, correctly rounded, ulps, accumulating or composite."""
 
     kind: str
     ulps: float = 0.0
@@ -134,6 +164,7 @@ class Accuracy:
 exact: Accuracy = Accuracy("exact")
 correctly_rounded = Accuracy("correctly rounded")
 accumulating = Accuracy("accumulating")
+composite = Accuracy("composite")
 
 
 def ulps(n: float) -> Accuracy:

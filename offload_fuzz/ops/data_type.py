@@ -68,7 +68,7 @@ def astype_rule(a: Application) -> Value:
     if is_complex(target):
         return _complex(a)
     if target == "bool":
-        return value, exact(value) if e.is_singleton else _truth(e)
+        return value, exact(value) if e.is_singleton else truth(e)
     if not is_floating(target):
         return value, _integers(e, value, a)
     if target in a.contract.saturating_casts:
@@ -112,7 +112,7 @@ def _complex(a: Application) -> Value:
     return joined(exact(with_zero(value))).lo, None if e is None else joined(e.move(with_zero))
 
 
-def _truth(e: Enclosure) -> Enclosure:
+def truth(e: Enclosure) -> Enclosure:
     """Of float zeros both are False; NaN is True."""
     b = e.bounds()
     zero = np.zeros((), b.lo.dtype)

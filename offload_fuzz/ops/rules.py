@@ -25,7 +25,6 @@ from offload_fuzz.enclosure import (
     some,
 )
 from offload_fuzz.ops.base import Application
-from offload_fuzz.ops.flushing import or_flushed as or_flushed
 from offload_fuzz.ops.loosening import loosened
 from offload_fuzz.ops.ranges import RANGES, Ends, monotone, ulps_bound
 from offload_fuzz.ops.rounding import narrowed, outward, ulps_around, wide, wide_dtype
@@ -57,14 +56,22 @@ def zero_signs(a: Application, enclosure: Enclosure) -> Enclosure:
     return enclosure
 
 
+def payloads(a: Application, e: Enclosure) -> Enclosure:
+    """`e` of a data movement, with any NaN for a NaN where the contract leaves payloads open."""
+    if a.type.dtype not in a.contract.nan_payload.get(a.op.name, ()):
+        return e
+    b = e.bounds()
+    return between(b.lo, b.hi, b.nan, b.empty) if some(b.nan) else e
+
+
 # --------------------------------------------------------------------------------------------------- exact, rounded
 def exact_rule(a: Application) -> Value:
     """Bits, integers, comparison, movement: one result for certain operands; monotone ends for the rest."""
     value = reference(a)
     if a.op.moves:
         if singletons(a):
-            return value, exact(value)
-        return value, combine(partial(a.op.numpy, **a.attributes), *a.operands)
+            return value, payloads(a, exact(value))
+        return value, payloads(a, combine(partial(a.op.numpy, **a.attributes), *a.operands))
     if singletons(a):
         return value, zero_signs(a, computed(value))
     if a.op.monotone and "other" not in a.op.monotone:

@@ -15,7 +15,13 @@ from offload_fuzz.types import DTYPES
 
 Row = dict[str, Any]
 #: Devices that are listed of an adapter; of another its bare name.
-LISTED = {"simulated": ("simulated:0", "simulated.npu:0"), "torch": ("torch:cpu", "torch:cuda:0")}
+LISTED = {
+    "simulated": ("simulated:0", "simulated.npu:0"),
+    "torch": ("torch:cpu", "torch:cuda:0"),
+    "array_api": ("array_api:array_api_strict:device1",),
+    "noop": ("noop:0",),
+    "validating": ("validating:simulated:0",),
+}
 
 
 def table(rows: Sequence[Row], columns: Sequence[str]) -> str:

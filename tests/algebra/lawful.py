@@ -7,6 +7,7 @@ moved by as much as it allows; of two zeros either is taken. `exact` truths are 
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 from typing import Any, TypeAlias
@@ -28,6 +29,8 @@ from offload_fuzz.enclosure import (
 )
 from offload_fuzz.ops import OPS
 from offload_fuzz.types import DTYPES, NAMES, Array, ArrayType, is_complex, is_floating
+
+from . import lawful_shaping
 
 Rng: TypeAlias = np.random.Generator
 LONG = np.dtype(np.longdouble)
@@ -293,6 +296,7 @@ LAWFUL: dict[str, Callable[..., Array]] = {
     "cumulative_sum": _cumulative,
     "matmul": _matmul,
 }
+LAWFUL.update(lawful_shaping.rows(sys.modules[__name__]))
 
 
 COMPLEX: dict[str, Callable[..., Array]] = {
@@ -302,6 +306,9 @@ COMPLEX: dict[str, Callable[..., Array]] = {
     "matmul": _complex_matmul,
     "astype": _complex_astype,
 }
+
+
+from .lawful_neural import LAWFUL as NEURAL  # noqa: E402  # it takes the arithmetic above
 
 
 def evaluate(op: str, rng: Rng, type: ArrayType, operands: Sequence[Array], attributes: Mapping[str, Any]) -> Array:
@@ -314,6 +321,8 @@ def evaluate(op: str, rng: Rng, type: ArrayType, operands: Sequence[Array], attr
         (x,) = operands
         moved: Array = _ulps(np.hypot, 4)(rng, type, x.real.copy(), x.imag.copy())
         return moved
+    if is_floating(type.dtype) and op in NEURAL:
+        return NEURAL[op](rng, type, *operands, **attributes)
     if is_floating(type.dtype) and op in LAWFUL:
         return LAWFUL[op](rng, type, *operands, **attributes)
     result = np.asarray(OPS[op].numpy(*operands, **attributes)).astype(type.np)

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from offload_fuzz.contract import Contract, parse_contract, union
+from offload_fuzz.contract import Contract, union
+from offload_fuzz.contract_files import parse_contract
 from offload_fuzz.enclosure import Enclosure, exact
 from offload_fuzz.ops import BUILT_IN
 from offload_fuzz.ops.base import OPS, Application

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from attrs import evolve
 
-from offload_fuzz.contract import contract_named, union
+from offload_fuzz.contract import union
+from offload_fuzz.contract_files import contract_named
 from offload_fuzz.program import Builder, Program
 from offload_fuzz.reference import evaluate_program
 from offload_fuzz.types import Array

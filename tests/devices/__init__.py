@@ -21,6 +21,8 @@ from offload_fuzz.ops.base import Application
 from offload_fuzz.types import DTYPES, Array, ArrayType, is_floating, type_of
 
 from . import special_operands
+from .neural import MAKERS
+from .shaping import shaping_case
 
 Rng: TypeAlias = np.random.Generator
 Applied: TypeAlias = tuple[tuple[Array, ...], dict[str, Any]]  # operands and attributes
@@ -112,6 +114,10 @@ def cases(op: str, dtype: str, n: int, seed: int = 0) -> Iterator[Case]:
 
 
 def _apply(rng: Rng, op: str, dtype: str, shape: tuple[int, ...], manner: str) -> Applied:
+    if (found := shaping_case(rng, op, dtype, shape, manner, elements)) is not None:
+        return found
+    if op in MAKERS:
+        return MAKERS[op](rng, op, lambda s: elements(rng, dtype, s, manner), shape)
     x = elements(rng, dtype, shape, manner)
     if (special := special_operands.applied(rng, op, x, manner)) is not None:
         return special

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from offload_fuzz.adapters.numpy import NumpyDevice
-from offload_fuzz.contract import contract_named, union
+from offload_fuzz.contract import union
+from offload_fuzz.contract_files import contract_named
 from offload_fuzz.device import place
 from offload_fuzz.errors import UsageError
 from offload_fuzz.ops import BUILT_IN, OPS, defop, ulps

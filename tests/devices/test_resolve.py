@@ -95,17 +95,18 @@ def test_an_entry_point_is_called_with_the_whole_name(monkeypatch: pytest.Monkey
 
 
 # --------------------------------------------------------------------------------------------------------- bad names
+KNOWN = ", ".join(sorted(BUILT_IN))
 NAMES = {
     "nunpy": (
         UsageError,
-        "device is 'nunpy' but should be one of jax, numpy, simulated, torch [device name]; did you mean 'numpy'?",
+        f"device is 'nunpy' but should be one of {KNOWN} [device name]; did you mean 'numpy'?",
     ),
     "mychip:0": (
         UsageError,
-        "device is 'mychip:0' but should be one of jax, numpy, simulated, torch [device name] "
+        f"device is 'mychip:0' but should be one of {KNOWN} [device name] "
         "Code is named as FILE.py:NAME or PACKAGE.MODULE:NAME.",
     ),
-    "": (UsageError, "device is '' but should be one of jax, numpy, simulated, torch [device name]"),
+    "": (UsageError, f"device is '' but should be one of {KNOWN} [device name]"),
     "numpy:1": (UsageError, "device is 'numpy:1' but should be 'numpy', which has no number [adapters.numpy]"),
     "nothere.py:Chip": (UsageError, "file nothere.py does not exist but should be a Python file [nothere.py:Chip]"),
     "no.such_module:Chip": (UsageError, "module no.such_module does not exist"),

@@ -46,8 +46,8 @@ def one_line(err: str) -> str:
 
 #: arguments after `run --isolation inline --max-cases 20` -> exit code, and what the line starts with
 RUNS: dict[str, tuple[int, str]] = {
-    "nope:0": (2, "device is 'nope:0' but should be one of jax, numpy, simulated, torch"),
-    "simulatd:0": (2, "device is 'simulatd:0' but should be one of jax, numpy, simulated, torch"),
+    "nope:0": (2, "device is 'nope:0' but should be one of array_api, "),
+    "simulatd:0": (2, "device is 'simulatd:0' but should be one of array_api, "),
     "simulated": (2, "device index is '' but should be a number [device simulated]; write simulated:0"),
     "simulated:one": (2, "device index is 'one' but should be a number"),
     "simulated.gpu:0": (2, "device profile is 'simulated.gpu' but should be one of simulated, simulated.npu"),
@@ -237,10 +237,7 @@ REPLAYS: dict[str, tuple[int, str]] = {
     "replay empty": (2, "folder empty holds no *.offload.json file; name a file, a folder or an ID"),
     "replay good.offload.json --device d7=numpy": (2, "role is 'd7' but should be one of the case's roles, d0 [good"),
     "replay good.offload.json --device d0": (2, "--device is 'd0' but should be ROLE=NAME such as d0=torch:cpu"),
-    "replay good.offload.json --device d0=nope": (
-        2,
-        "device is 'nope' but should be one of jax, numpy, simulated, torch",
-    ),
+    "replay good.offload.json --device d0=nope": (2, "device is 'nope' but should be one of array_api, "),
     "replay code.offload.json": (
         2,
         "role d0 is chips.py:Chip, which is code, but a file may not cause an import",

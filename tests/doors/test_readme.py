@@ -15,7 +15,7 @@ import pytest
 from attrs import frozen
 
 from offload_fuzz.adapters.resolve import resolve
-from offload_fuzz.contract import parse_contract
+from offload_fuzz.contract_files import parse_contract
 from offload_fuzz.finding.store import SUFFIX
 
 from . import EXAMPLE, ROOT, Result, offload, run_pytest
@@ -76,7 +76,7 @@ def results(workplace: Path) -> dict[Command, Result]:
 
 
 def test_the_commands_are_those_that_are_tried_here() -> None:
-    assert len(COMMANDS) == 11
+    assert len(COMMANDS) == 12
     assert {c.line for c in COMMANDS} > INSTALLS
     assert all(c.line.startswith("offload-fuzz ") for c in COMMANDS if c.line not in INSTALLS)
 

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 
 #: From the ground up; within a floor, from left to right. A package stands for all its modules.
 FLOORS: tuple[tuple[str, ...], ...] = (
-    ("errors", "untrusted", "types", "contracts", "contract", "enclosure"),
+    ("errors", "untrusted", "types", "contracts", "contract", "contract_files", "enclosure"),
     ("ops", "program", "plan", "text", "wellformed"),
     ("device", "reference", "schedule", "happens_before", "tables", "issuing", "lower", "case"),
     ("adapters", "execute", "trial"),

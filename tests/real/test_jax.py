@@ -17,10 +17,11 @@ from offload_fuzz.adapters import jax as adapter
 from offload_fuzz.adapters.jax import JaxDevice
 from offload_fuzz.adapters.jax_ops import ALIASING
 from offload_fuzz.adapters.jax_probes import EXAMPLES, SQUARE, Example
-from offload_fuzz.contract import contract_named, union
+from offload_fuzz.contract import union
+from offload_fuzz.contract_files import contract_named
 from offload_fuzz.device import place
 from offload_fuzz.errors import MissingDevice, UsageError
-from offload_fuzz.execute import float_environment
+from offload_fuzz.execute import HostMemory, float_environment
 from offload_fuzz.ops import BUILT_IN, OPS, defop, ulps
 from offload_fuzz.types import DTYPES, Array, ArrayType, type_of
 
@@ -102,9 +103,7 @@ def test_a_transfer_copies(jax_device: JaxDevice, layout: str) -> None:
 @pytest.mark.parametrize("size", [1, 3, 1000, 300_000])
 def test_the_source_is_free_when_an_upload_returns(jax_device: JaxDevice, size: int, offset: int) -> None:
     """At 64 bytes JAX itself aliases the array, `may_alias=False` notwithstanding (jax-ml/jax#37830)."""
-    backing = np.zeros(4 * size + 128, np.uint8)
-    start = -backing.ctypes.data % 64 + offset
-    array = backing[start : start + 4 * size].view(np.float32)
+    array = HostMemory().take(4 * size, offset).view(np.float32)
     array[...] = 1
     strided = np.ones((size, 2), np.float32)[:, 1]
     buffers = [jax_device.upload(array), jax_device.upload(strided)]
@@ -125,6 +124,16 @@ def test_attributes_that_are_equal_but_not_the_same_are_compiled_apart(
     x = jax_device.upload(np.ones(1, np.float32))
     results = [jax_device.download(jax_device.launch("times", [x], {"by": by})) for by in (0.0, -0.0)]
     assert [bool(np.signbit(r[0])) for r in results] == [False, True]
+
+
+def test_what_does_not_depend_on_its_operand_is_made_where_that_lies(
+    jax_device: JaxDevice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(jax_device._functions, "zeros", jax_device.jax.numpy.zeros_like)
+    monkeypatch.setitem(jax_device._functions, "nothing", lambda: jax_device.jax.numpy.zeros(2))
+    x = jax_device.upload(np.ones(2, np.float32))
+    assert jax_device.place_of(jax_device.launch("zeros", [x], {})) == "jax:cpu:1"
+    assert jax_device.place_of(jax_device.launch("nothing", [], {})) == "jax:cpu:1"
 
 
 def test_what_is_compiled_is_bounded(jax_device: JaxDevice, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,8 @@ import pytest
 
 from offload_fuzz.adapters import torch as adapter
 from offload_fuzz.adapters.torch import TorchDevice
-from offload_fuzz.contract import contract_named, union
+from offload_fuzz.contract import union
+from offload_fuzz.contract_files import contract_named
 from offload_fuzz.device import place
 from offload_fuzz.errors import InternalError, MissingDevice, UsageError
 from offload_fuzz.execute import float_environment
@@ -43,6 +44,11 @@ def is_beyond_pytorch(case: Case) -> bool:
         # SLEEF's vector fmod is NaN where the quotient overflows; the same elements one at a time are right
         x1, x2 = (x.astype(np.longdouble) for x in case.operands)
         return bool((np.abs(x1 / x2) > DTYPES[case.type.dtype].max).any())
+    if case.op == "gelu" and case.attributes["approximate"] == "none":
+        return bool(np.isposinf(case.operands[0]).any())  # oneDNN's erf makes NaN of it, pytorch/pytorch#185770
+    if case.op in ("conv1d", "conv2d") and case.type.dtype == "bfloat16":
+        # oneDNN multiplies elements beside a window by zero: NaN where they are not finite, pytorch/pytorch#157237
+        return not all(np.isfinite(x).all() for x in case.operands)
     if case.op == "matmul" and case.type.dtype == "bfloat16":
         # oneDNN's AVX512_BF16 and AMX kernels, for m * n * k > 16**3, take subnormal operands as zero
         return any(bool(((x != 0) & (np.abs(x) < 2.0**-126)).any()) for x in case.operands)
@@ -52,6 +58,15 @@ def is_beyond_pytorch(case: Case) -> bool:
 def run(device: TorchDevice, case: Case) -> Array:
     buffers = [device.upload(x) for x in case.operands]
     return device.download(device.launch(case.op, buffers, case.attributes))
+
+
+#: What PyTorch has no function for.
+ABSENT = {"nanmax", "nanmin"}
+PRESENT = [op for op in BUILT_IN if op not in ABSENT]
+
+
+def test_what_pytorch_lacks_is_not_among_the_features(torch_device: TorchDevice) -> None:
+    assert not ABSENT & torch_device.features.ops.keys()
 
 
 def supported(device: TorchDevice, op: str, n: int) -> Iterator[Case]:
@@ -76,7 +91,8 @@ def test_results_are_within_the_contract(torch_device: TorchDevice, op: str) -> 
     assert ran >= 20
 
 
-@pytest.mark.parametrize("op", PRESENT)
+# kron raises for operands that are not contiguous: tests/findings/torch-cpu/Fe159c6af, pytorch/pytorch#185650
+@pytest.mark.parametrize("op", [op for op in PRESENT if op != "kron"])
 def test_operands_may_lie_in_any_layout(torch_device: TorchDevice, op: str) -> None:
     device = torch_device
     for i, case in enumerate(supported(device, op, 14)):

@@ -11,8 +11,9 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from offload_fuzz.adapters.simulated import complex_numbers, functions, sums
+from offload_fuzz.adapters.simulated import complex_numbers, functions, shaping, sums
 from offload_fuzz.adapters.simulated.draws import Draws
+from offload_fuzz.adapters.simulated.neural import KERNELS as NEURAL
 from offload_fuzz.adapters.simulated.rounding import BFLOAT16, BITS, FLOAT64, INFINITY, MAGNITUDE, WIDEST, rounded
 from offload_fuzz.ops.base import Op, normalize_axes
 from offload_fuzz.types import Array, ArrayType, is_complex, is_floating
@@ -215,6 +216,8 @@ FLOATING: dict[str, Kernel] = {
     "ldexp": power_of_two,
     "nextafter": neighbour,
     "clip": clamp,
+    **shaping.FLOATING,
+    **NEURAL,
 }
 #: What runs whatever the dtype.
 ALWAYS: dict[str, Kernel] = {"astype": convert, "take": gather, "abs": absolute}

@@ -1,0 +1,263 @@
+"""`validating:DEVICE`: a device that checks each call of the protocol, both ways, and changes no result.
+
+What the fuzzer passes is checked before the call, what the adapter gives back after it. A promise that is broken raises
+`BrokenPromise` there and then, which says whose it was; in a campaign that is a finding of kind `raised`. A buffer of
+this device is the adapter's own together with what is known of it: its type, its device, whether it was released.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from attrs import define, evolve, field, frozen
+
+from offload_fuzz.device import Place, place
+from offload_fuzz.errors import InvalidProgram, OffloadError, UsageError
+from offload_fuzz.ops.base import find_op
+from offload_fuzz.types import NAMES, Array, ArrayType, type_of
+
+PREFIX = "validating:"
+FUZZER, ADAPTER = "the fuzzer", "the adapter"
+
+
+class BrokenPromise(OffloadError):
+    """A call that breaks the protocol; the text says who broke it: the fuzzer or the adapter."""
+
+
+@define(eq=False)
+class Checked:
+    """A buffer: the adapter's own, its type, the device that it is on, and whether it was released."""
+
+    buffer: Any
+    type: ArrayType
+    device: ValidatingDevice
+    released: bool = False
+
+
+@frozen(eq=False)
+class Marked:
+    """An event: the adapter's own, and the device that recorded it."""
+
+    event: Any
+    device: ValidatingDevice
+
+
+@define(eq=False)
+class _Call:
+    """One call: on which device, and what its errors say of it."""
+
+    device: str
+    text: str
+
+    def hold(self, condition: bool, who: str, seen: str, expected: str) -> None:
+        """Raise `BrokenPromise` unless `condition` holds."""
+        if not condition:
+            raise BrokenPromise(
+                f"{who} broke a promise: {seen} but should be {expected} [{self.text} on {self.device}]"
+            )
+
+
+@define(eq=False)
+class ValidatingDevice:
+    """Another device, watched. Its name, features and results are the other's."""
+
+    inner: Any
+    name: str
+    features: Any
+    _methods: frozenset[str] = field(init=False)
+
+    @_methods.default
+    def _found(self) -> frozenset[str]:
+        names = ("reset", "place_of", "copy", "release", "record", "wait", "synchronize")
+        return frozenset(n for n in names if callable(getattr(self.inner, n, None)))
+
+    # ------------------------------------------------------------------------------------------------- transfers
+    def upload(self, array: Array, **modes: Any) -> Checked:
+        """Checks the modes and the buffer, and that the host array is not written."""
+        call = _Call(self.name, f"upload({_shown(array)})")
+        call.hold(isinstance(array, np.ndarray), FUZZER, f"source is {type(array).__name__}", "a NumPy array")
+        call.hold(array.dtype in NAMES, FUZZER, f"source has dtype {array.dtype}", "one of the dtypes")
+        type_ = type_of(array)
+        call.hold(
+            type_.dtype in self.features.dtypes, FUZZER, f"source has dtype {type_.dtype}", "one that is declared"
+        )
+        self._check_modes(call, modes)
+        before = array.tobytes()
+        buffer = self.inner.upload(array, **modes)
+        call.hold(buffer is not None, ADAPTER, "upload returned None", "a buffer")
+        call.hold(array.tobytes() == before, ADAPTER, "upload changed the host array", "one that is left as it was")
+        return self._placed(call, Checked(buffer, type_, self))
+
+    def download(self, buffer: Checked, **modes: Any) -> Array:
+        """Checks the buffer, the modes, and the type of the array."""
+        call = _Call(self.name, "download")
+        self._check_buffer(call, buffer)
+        self._check_modes(call, modes)
+        array: Any = self.inner.download(buffer.buffer, **modes)
+        found = np.asarray(array) if isinstance(array, np.generic) else array
+        call.hold(isinstance(found, np.ndarray), ADAPTER, f"download gave {type(array).__name__}", "a NumPy array")
+        call.hold(
+            NAMES.get(found.dtype) == buffer.type.dtype and found.shape == buffer.type.shape,
+            ADAPTER, f"download gave {_shown(found)}", str(buffer.type),
+        )  # fmt: skip  # who, what was seen, what should be
+        return array  # type: ignore[no-any-return]  # as the adapter gave it
+
+    def copy(self, buffer: Checked, source: Any, **modes: Any) -> Checked:
+        """Checks that the source is a peer, and the buffer that comes of it."""
+        call = _Call(self.name, "copy")
+        call.hold(self.features.peers is not None, FUZZER, "copy is called", "declared by peers")
+        call.hold(
+            isinstance(buffer, Checked), FUZZER, f"buffer is {type(buffer).__name__}", "of a device that is validated"
+        )
+        call.hold(not buffer.released, FUZZER, "the source buffer was released", "in use")
+        call.hold(buffer.device is source, FUZZER, f"buffer is of {buffer.device.name}", f"of the source {source.name}")
+        peers = (self.features.peers, source.features.peers)
+        call.hold(peers[0] == peers[1], FUZZER, f"source has peers {peers[1]!r}", repr(peers[0]))
+        self._check_modes(call, modes)
+        result = self.inner.copy(buffer.buffer, source.inner, **modes)
+        call.hold(result is not None, ADAPTER, "copy returned None", "a buffer")
+        return self._placed(call, Checked(result, buffer.type, self))
+
+    # ------------------------------------------------------------------------------------------------------- ops
+    def launch(
+        self,
+        op: str,
+        operands: Sequence[Checked],
+        attributes: Mapping[str, Any],
+        out: Checked | None = None,
+        **modes: Any,
+    ) -> Checked:
+        """Checks op, operands, attributes, `out` and modes; that the adapter leaves its arguments, and the buffer."""
+        types = [getattr(b, "type", None) for b in operands]
+        call = _Call(self.name, f"launch {op}({', '.join(map(str, types))})")
+        call.hold(op in self.features.ops, FUZZER, f"op is {op!r}", "one that is declared")
+        for b in operands:
+            self._check_buffer(call, b)
+        try:
+            result = find_op(op).result_type([b.type for b in operands], attributes)
+        except InvalidProgram as error:
+            raise BrokenPromise(f"{FUZZER} broke a promise: {error} [{call.text} on {self.name}]") from None
+        supported = self.features.supports(op, [b.type for b in operands], result)
+        call.hold(supported, FUZZER, f"{op} on these dtypes to {result}", "declared")
+        self._check_modes(call, modes, transfer=False)
+        arguments = dict(modes)
+        if out is not None:
+            call.hold(op in self.features.in_place, FUZZER, "out= is given", f"only for ops in in_place, not {op}")
+            call.hold(any(b is out for b in operands), FUZZER, "out is another buffer", "one of the operands")
+            call.hold(out.type == result, FUZZER, f"out is {out.type}", str(result))
+            arguments["out"] = out.buffer
+        inner, given = [b.buffer for b in operands], dict(attributes)
+        passed, passed_attributes = list(inner), dict(given)
+        buffer = self.inner.launch(op, passed, passed_attributes, **arguments)
+        kept = len(passed) == len(inner) and all(a is b for a, b in zip(passed, inner, strict=True))
+        call.hold(kept and passed_attributes == given, ADAPTER, "launch changed its arguments", "leaving them alone")
+        call.hold(buffer is not None, ADAPTER, "launch returned None", "a buffer")
+        return self._placed(call, Checked(buffer, result, self))
+
+    # --------------------------------------------------------------------------------------------- order, memory
+    def record(self, stream: int) -> Marked:
+        """Checks the stream, and that there is an event."""
+        call = _Call(self.name, f"record({stream!r})")
+        self._check_stream(call, stream)
+        event = self.inner.record(stream)
+        call.hold(event is not None, ADAPTER, "record returned None", "an event")
+        return Marked(event, self)
+
+    def wait(self, stream: int, event: Marked) -> None:
+        """Checks the stream, and that the event is this device's or a peer's."""
+        call = _Call(self.name, f"wait({stream!r})")
+        self._check_stream(call, stream)
+        self._check_event(call, event)
+        self.inner.wait(stream, event.event)
+
+    def synchronize(self, stream: int | None = None, event: Marked | None = None) -> None:
+        """Checks the stream or the event."""
+        call = _Call(self.name, "synchronize")
+        call.hold(stream is None or event is None, FUZZER, "both stream and event are given", "one of them")
+        if event is not None:
+            self._check_event(call, event)
+            self.inner.synchronize(event=event.event)
+        elif stream is not None:
+            self._check_stream(call, stream)
+            self.inner.synchronize(stream=stream)
+        else:
+            self.inner.synchronize()
+
+    def release(self, buffer: Checked, **modes: Any) -> None:
+        """Checks that the buffer was not released before; from then on it may not be used."""
+        call = _Call(self.name, "release")
+        call.hold(bool(self.features.release), FUZZER, "release is called", "declared")
+        self._check_buffer(call, buffer)
+        buffer.released = True
+        self.inner.release(buffer.buffer, **modes)
+
+    def reset(self, seed: int) -> None:
+        """Passed on if the adapter has it."""
+        if "reset" in self._methods:
+            self.inner.reset(seed)
+
+    def place_of(self, buffer: Checked) -> str:
+        """What the adapter says, which must be a string."""
+        found = self.inner.place_of(buffer.buffer)
+        _Call(self.name, "place_of").hold(
+            isinstance(found, str), ADAPTER, f"place_of gave {type(found).__name__}", "the name of a place"
+        )
+        return str(found)
+
+    # ---------------------------------------------------------------------------------------------------- checks
+    def _placed(self, call: _Call, buffer: Checked) -> Checked:
+        expected = self.features.place
+        if expected is not None:
+            found = self.inner.place_of(buffer.buffer)
+            call.hold(found == expected, ADAPTER, f"the buffer is at {found!r}", f"at {expected!r}")
+        return buffer
+
+    def _check_buffer(self, call: _Call, buffer: Any) -> None:
+        call.hold(
+            isinstance(buffer, Checked), FUZZER, f"buffer is {type(buffer).__name__}", "one that this device gave"
+        )
+        call.hold(buffer.device is self, FUZZER, f"buffer is of {buffer.device.name}", f"of {self.name}")
+        call.hold(not buffer.released, FUZZER, "a buffer is used that was released", "in use")
+
+    def _check_stream(self, call: _Call, stream: Any) -> None:
+        n = self.features.streams
+        call.hold(type(stream) is int and 0 <= stream < n, FUZZER, f"stream is {stream!r}", f"0 <= stream < {n}")
+
+    def _check_event(self, call: _Call, event: Any) -> None:
+        call.hold(isinstance(event, Marked), FUZZER, f"event is {type(event).__name__}", "one that was recorded")
+        mine = event.device is self
+        peers = self.features.peers is not None and event.device.features.peers == self.features.peers
+        call.hold(mine or peers, FUZZER, f"event is of {event.device.name}", "of this device or a peer")
+
+    def _check_modes(self, call: _Call, modes: Mapping[str, Any], transfer: bool = True) -> None:
+        wanted = {"stream"} if self.features.streams else set()
+        wanted |= {"blocking"} if transfer and len(self.features.transfers) > 1 else set()
+        call.hold(modes.keys() == wanted, FUZZER, f"modes are {sorted(modes)}", str(sorted(wanted)))
+        if "stream" in modes:
+            self._check_stream(call, modes["stream"])
+
+
+def _shown(array: Any) -> str:
+    if not isinstance(array, np.ndarray):
+        return type(array).__name__
+    return f"{NAMES.get(array.dtype, array.dtype)}[{','.join(map(str, array.shape))}]"
+
+
+def validating(device: Any) -> ValidatingDevice:
+    """`device`, an adapter object or a `Place`, watched; raises `UsageError` for what is no adapter."""
+    watched = device if isinstance(device, Place) else place(device)
+    peers = watched.features.peers  # only with others that are watched, whose buffers are of the same kind
+    features = evolve(watched.features, peers=peers and f"{PREFIX}{peers}")
+    return ValidatingDevice(watched.device, f"{PREFIX}{watched.name}", features)
+
+
+def inner_spec(spec: str) -> str:
+    """The DEVICE of `validating:DEVICE`; raises `UsageError` where there is none."""
+    inner = spec.removeprefix(PREFIX)
+    if not inner or inner.startswith(PREFIX):
+        raise UsageError(
+            f"device is {spec!r} but should be validating:DEVICE such as validating:torch:cpu [validating]"
+        )
+    return inner

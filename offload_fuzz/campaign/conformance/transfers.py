@@ -1,0 +1,255 @@
+"""Promises of transfers: what goes up comes down bit for bit, and whose memory is whose."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from offload_fuzz.campaign.conformance.bench import Bench, Violation, differs, same_bits
+from offload_fuzz.execute import OVERWRITTEN, HostMemory, arrange
+from offload_fuzz.strategies.arrays import make_data, table
+from offload_fuzz.types import DTYPES, Array, ArrayType
+
+SHAPES: tuple[tuple[int, ...], ...] = (
+    (), (1,), (0,), (3,), (2, 0), (0, 3, 2), (1, 1), (2, 3), (7,), (8,), (9,), (63,), (64,), (65,), (255, 2), (257,),
+    (2, 3, 4), (2, 1, 3, 2), (2, 3, 1, 2, 2), (4097,),
+)  # fmt: skip  # a table
+LARGE = (1_000_003,)
+LAID_OUT: tuple[tuple[int, ...], ...] = ((), (17,), (3, 5), (0, 2), (2, 3, 4))
+LAYOUTS = ("contiguous", "fortran", "strided", "negative", "broadcast")
+SIZES = (3, 1024, 300_007)
+
+
+def data(dtype: str, shape: tuple[int, ...], seed: int = 1) -> Array:
+    """Plain elements, all different from their neighbours: no NaN, nothing that a conversion would change."""
+    return make_data(ArrayType(dtype, shape), "counting" if dtype != "bool" else "dyadic", seed)
+
+
+def sample(bench: Bench) -> list[str]:
+    """A few dtypes, where all would take long: one of each width."""
+    found: dict[int, str] = {}
+    for dtype in bench.dtypes:
+        found.setdefault(DTYPES[dtype].bits, dtype)
+    return list(found.values())
+
+
+# ------------------------------------------------------------------------------------------------------ round trips
+def dtypes(bench: Bench) -> Iterator[Violation]:
+    for dtype in bench.dtypes:
+        bench.at(dtype)
+        yield from _trip(bench, f"{dtype}[2,3]", data(dtype, (2, 3)))
+
+
+def shapes(bench: Bench) -> Iterator[Violation]:
+    large = sample(bench)
+    for dtype in bench.dtypes:
+        for shape in (*SHAPES, *((LARGE,) if dtype in large else ())):
+            type = ArrayType(dtype, shape)
+            bench.at(str(type))
+            yield from _trip(bench, str(type), data(dtype, shape))
+
+
+def layouts(bench: Bench) -> Iterator[Violation]:
+    for dtype in bench.dtypes:
+        for shape in LAID_OUT:
+            for layout in LAYOUTS:
+                for alignment, readonly in ((64, False), (1, False), (64, True)):
+                    array = data(dtype, shape)
+                    if layout == "broadcast":
+                        array = np.broadcast_to(array[..., :1], shape) if array.ndim else array
+                    laid, _ = arrange(array, layout, alignment, readonly)
+                    form = ", ".join(
+                        [layout, *(["off 64 bytes"] if alignment == 1 else []), *(["read-only"] if readonly else [])]
+                    )
+                    bench.at(f"{ArrayType(dtype, shape)}, {form}")
+                    yield from _trip(bench, f"{ArrayType(dtype, shape)}, {form}", laid)
+
+
+def values(bench: Bench) -> Iterator[Violation]:
+    for dtype in bench.dtypes:
+        bench.at(dtype)
+        yield from _trip(bench, f"{dtype}, special values", special(dtype))
+
+
+def special(dtype: str) -> Array:
+    """NaN with and without payload and sign, both zeros, subnormals, infinities, the ends, and full-range bits."""
+    d = DTYPES[dtype]
+    full = make_data(ArrayType(dtype, (64,)), "full", 7)
+    if not d.precision:
+        return np.concatenate([table(dtype, "wild"), full]) if d.kind != "bool" else table(dtype, "wild")
+    usual = table(dtype, "wild")
+    bits = f"u{d.np.itemsize}"
+    quiet = np.array([np.nan], d.np).view(bits)
+    sign = np.array([1 << (d.bits - 1)], bits)
+    payloads = np.concatenate([quiet, quiet | np.array([5], bits), quiet | sign, quiet | sign | np.array([9], bits)])
+    return np.concatenate([usual, payloads.view(d.np), full[~np.isnan(full)]])
+
+
+def _trip(bench: Bench, where: str, array: Array) -> Iterator[Violation]:
+    expected = np.array(array)
+    found = differs(where, bench.download(bench.upload(array)), expected)
+    if found:
+        yield found
+
+
+# ------------------------------------------------------------------------------------------------------ the source
+def source_untouched(bench: Bench) -> Iterator[Violation]:
+    for dtype in bench.dtypes:
+        for layout in ("contiguous", "strided", "negative"):
+            array, backing = arrange(data(dtype, (5, 7)), layout, 64, False)
+            before = backing.tobytes()
+            where = f"{dtype}[5,7], {layout}"
+            bench.at(where)
+            buffer = bench.upload(array)
+            op = bench.spoiler(ArrayType(dtype, (5, 7))) if bench.features.free_after("blocking") == "return" else None
+            if op is not None:
+                bench.spoil(op, buffer)
+            bench.settle()
+            if backing.tobytes() != before:
+                yield Violation(
+                    where, "the host's memory changed", "an upload reads and does not write, as do ops on it"
+                )
+
+
+def source_free_blocking(bench: Bench) -> Iterator[Violation]:
+    return _source_free(bench, True)
+
+
+def source_free_async(bench: Bench) -> Iterator[Violation]:
+    return _source_free(bench, False)
+
+
+def _source_free(bench: Bench, blocking: bool) -> Iterator[Violation]:
+    """Overwrite the source as soon as it is promised to be free; the device must have what was there before."""
+    when = bench.features.free_after("blocking" if blocking else "async")
+    for _ in bench.rounds():
+        for dtype in sample(bench):
+            for size in SIZES:
+                for layout in ("contiguous", "strided"):
+                    where = f"{dtype}[{size}], {layout}, overwritten at {when}"
+                    bench.at(where)
+                    array, backing = arrange(data(dtype, (size,)), layout, 64, False)
+                    expected = np.array(array)
+                    buffer = bench.upload(array, blocking=blocking)
+                    if when == "completion" and bench.features.streams:
+                        bench.call("synchronize", event=bench.call("record", 0))
+                    backing[...] = OVERWRITTEN
+                    bench.settle()
+                    found = differs(where, bench.download(buffer), expected)
+                    if found:
+                        yield found
+                        return
+
+
+# ---------------------------------------------------------------------------------------------------- the download
+def download_owned(bench: Bench) -> Iterator[Violation]:
+    for dtype in sample(bench):
+        for shape in ((), (5,), (64, 65)):
+            where = f"{dtype}{list(shape)}"
+            bench.at(where)
+            expected = data(dtype, shape)
+            buffer = bench.upload(expected)
+            array = bench.download(buffer)
+            found = differs(where, array, expected)
+            if found:
+                yield found
+                continue
+            yield from _written_later(bench, where, buffer, array, expected)
+            yield from _written_by_the_host(bench, where, expected)
+
+
+def _written_later(bench: Bench, where: str, buffer: Any, array: Array, expected: Array) -> Iterator[Violation]:
+    type = ArrayType(str(next(n for n, d in DTYPES.items() if d.np == expected.dtype)), expected.shape)
+    others = [bench.upload(data(type.dtype, expected.shape, 2 + i)[..., ::-1] if expected.ndim else expected)
+              for i in range(2)]  # fmt: skip  # what the device does afterwards
+    arrays = [bench.download(other) for other in others]
+    op = bench.spoiler(type)
+    if op is not None:
+        bench.spoil(op, buffer)
+    bench.settle()
+    if bench.features.release:
+        bench.release(buffer)
+        arrays.append(bench.download(bench.upload(np.zeros_like(expected))))
+        bench.settle()
+    if not same_bits(array, expected):
+        yield Violation(where, "the array changed when the device was used again", "the array is the host's own")
+    del arrays
+
+
+def _written_by_the_host(bench: Bench, where: str, expected: Array) -> Iterator[Violation]:
+    buffer = bench.upload(expected)
+    array = bench.download(buffer)
+    if not array.flags.writeable:
+        hint = "downloaded arrays are read-only, so results are not reused in place on the host"
+        if hint not in bench.hints:
+            bench.hints.append(hint)
+        return
+    if array.size:
+        array.reshape(-1).view(np.uint8)[...] = OVERWRITTEN if expected.dtype != np.bool_ else 0
+    found = differs(where, bench.download(buffer), expected)
+    if found:
+        yield Violation(
+            f"{where}, after the host wrote the array", found.seen, f"{found.expected} still, in the buffer"
+        )
+
+
+# ------------------------------------------------------------------------------------------------------------- done
+def blocking_transfers(bench: Bench) -> Iterator[Violation]:
+    """What a blocking transfer gives is there when it returns: in the host's array, and for every other stream."""
+    for _ in bench.rounds():
+        for size in SIZES:
+            where = f"{size} elements"
+            bench.at(where)
+            x, one = bench.counter(size)
+            buffer = bench.launch("add", [bench.upload(x), bench.upload(one)])
+            array = bench.download(buffer)
+            at_return = np.array(array)
+            bench.settle()
+            yield from _first(differs(f"{where}, download after a launch", at_return, x + one))
+            if not same_bits(array, at_return):
+                yield Violation(f"{where}, download", "the array changed after the call returned", "done at return")
+            if bench.features.streams > 1:
+                a, b = bench.upload(x, stream=0), bench.upload(one, stream=0)
+                sums = bench.download(bench.launch("add", [a, b], stream=1), stream=1)
+                yield from _first(differs(f"{where}, upload on stream 0 used on stream 1", sums, x + one))
+
+
+def async_transfers(bench: Bench) -> Iterator[Violation]:
+    for _ in bench.rounds():
+        for dtype in sample(bench):
+            for size in SIZES:
+                where = f"{dtype}[{size}]"
+                bench.at(where)
+                x = data(dtype, (size,))
+                buffer = bench.upload(x, blocking=False)
+                array = bench.download(buffer, blocking=False)
+                bench.settle(0)
+                yield from _first(differs(where, array, x))
+    _hint_if_it_blocks(bench)
+
+
+def _hint_if_it_blocks(bench: Bench) -> None:
+    """Remark that an asynchronous upload takes its whole time before it returns."""
+    array = HostMemory().take(1 << 26, 0).view(DTYPES[sample(bench)[-1]].np)
+    if array.dtype == np.bool_:
+        array = np.ones(array.shape, np.bool_)
+    bench.upload(array)
+    spent = []
+    for _ in range(3):
+        started = time.perf_counter()
+        buffer = bench.upload(array, blocking=False)
+        returned = time.perf_counter()
+        bench.settle(0)
+        spent.append((returned - started, time.perf_counter() - returned))
+        del buffer
+    before, after = min(spent)
+    if before > 0.001 and after < before / 10:
+        bench.hints.append("an async upload of 64 MiB returned only when it was done")
+
+
+def _first(found: Violation | None) -> Iterator[Violation]:
+    if found is not None:
+        yield found

@@ -1,0 +1,394 @@
+"""Adapters that lie: each declares what `Honest` does, and breaks the promise that it is named with."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from offload_fuzz.adapters.simulated import Simulated
+from offload_fuzz.types import DTYPES, Array
+
+Adapter: TypeAlias = Any
+BFLOAT16 = DTYPES["bfloat16"].np
+
+KERNELS: dict[str, Callable[..., Any]] = {
+    "add": np.add,
+    "negative": np.negative,
+    "abs": np.abs,
+    "sum": lambda x, axis, keepdims: np.sum(x, axis=axis, keepdims=keepdims, dtype=x.dtype),
+    "permute_dims": lambda x, axes: x.transpose(axes),
+    "concat": lambda x1, x2, axis: np.concatenate([x1, x2], axis=axis),
+}
+
+
+class Memory:
+    """A buffer: an array of its own, or a view of another's."""
+
+    def __init__(self, array: Any) -> None:
+        self.array = np.asarray(array)
+
+
+class Honest:
+    """A device that keeps all that it declares. Sums are offered where the array API keeps the dtype."""
+
+    name = "honest:0"
+    features: dict[str, Any] = {  # noqa: RUF012  # an adapter's class says it so
+        "ops": {op: ["float32", "float64", "int64"] for op in KERNELS},
+        "dtypes": ["float32", "float64", "int64", "int8", "bool", "bfloat16"],
+        "in_place": ["add", "negative", "abs"],
+        "aliasing": {"*": "fresh", "permute_dims": "view"},
+        "source_free": {"blocking": "return"},
+        "release": True,
+        "deterministic": True,
+        "place": "honest:0",
+    }
+
+    def reset(self, seed: int) -> None:
+        self.seed = seed
+
+    def upload(self, array: Array) -> Memory:
+        return Memory(np.array(array))
+
+    def download(self, buffer: Memory) -> Array:
+        return np.array(buffer.array)
+
+    def launch(self, op: str, operands: Any, attributes: Any, out: Any = None) -> Memory:
+        result = KERNELS[op](*(b.array for b in operands), **attributes)
+        if out is None:
+            return Memory(result)
+        out.array[...] = result
+        return out  # type: ignore[no-any-return]  # the operand that was given
+
+    def release(self, buffer: Memory, stream: int) -> None:
+        buffer.array = np.zeros((0,), np.uint8)
+
+    def place_of(self, buffer: Memory) -> str:
+        return "honest:0"
+
+
+def declaring(**features: Any) -> dict[str, Any]:
+    """Honest's features with others in some places."""
+    return Honest.features | features
+
+
+# ------------------------------------------------------------------------------------------------------- the protocol
+class HasNoPlaceOf(Honest):
+    place_of = None  # type: ignore[assignment]  # what the lie is
+
+
+class TakesNoOut(Honest):
+    def launch(self, op: str, operands: Any, attributes: Any) -> Memory:  # type: ignore[override]  # what the lie is
+        return super().launch(op, operands, attributes)
+
+
+class ForgetsAtReset(Honest):
+    def reset(self, seed: int) -> None:
+        self.upload = lambda array: Memory(np.zeros_like(array))  # type: ignore[method-assign]  # what the lie is
+
+
+# --------------------------------------------------------------------------------------------------------- transfers
+class WidensBfloat16(Honest):
+    def download(self, buffer: Memory) -> Array:
+        return buffer.array.astype(np.float32) if buffer.array.dtype == BFLOAT16 else super().download(buffer)
+
+
+class HasNoScalars(Honest):
+    def upload(self, array: Array) -> Memory:
+        return Memory(np.ascontiguousarray(array))
+
+
+class IgnoresStrides(Honest):
+    def upload(self, array: Array) -> Memory:
+        order = np.argsort([-abs(s) for s in array.strides], kind="stable") if array.size > 1 else range(array.ndim)
+        return Memory(np.array(array.transpose(tuple(order))).reshape(array.shape))
+
+
+class CanonicalNan(Honest):
+    def upload(self, array: Array) -> Memory:
+        if array.dtype.kind not in "fV":
+            return super().upload(array)
+        return Memory(np.where(np.isnan(array), np.array(np.nan, array.dtype), array))
+
+
+class KeepsTheSource(Honest):
+    def upload(self, array: Array) -> Memory:
+        return Memory(array)
+
+
+class DownloadsItself(Honest):
+    def download(self, buffer: Memory) -> Array:
+        return buffer.array
+
+
+class StagesDownloads(Honest):
+    def __init__(self) -> None:
+        self.staging: dict[Any, Array] = {}
+
+    def download(self, buffer: Memory) -> Array:
+        found = self.staging.setdefault((buffer.array.dtype, buffer.array.shape), np.array(buffer.array))
+        found[...] = buffer.array
+        return found
+
+
+# --------------------------------------------------------------------------------------------------------------- ops
+class ListsTooMuch(Honest):
+    features = declaring(ops={**Honest.features["ops"], "exp": None})
+
+
+class SumsInFloat64(Honest):
+    def launch(self, op: str, operands: Any, attributes: Any, out: Any = None) -> Memory:
+        result = super().launch(op, operands, attributes, out)
+        return Memory(result.array.astype(np.float64)) if op == "sum" else result
+
+
+class OffByOne(Honest):
+    def launch(self, op: str, operands: Any, attributes: Any, out: Any = None) -> Memory:
+        result = super().launch(op, operands, attributes, out)
+        return Memory(result.array + 1) if op == "sum" else result
+
+
+class ReadsFromTheStart(Honest):
+    def upload(self, array: Array) -> Memory:
+        space = np.zeros((*array.shape, 2), array.dtype)
+        space[..., 1] = array
+        return Memory(space[..., 1] if array.flags.c_contiguous else np.array(array))
+
+    def launch(self, op: str, operands: Any, attributes: Any, out: Any = None) -> Memory:
+        if op == "concat" and not operands[1].array.flags.c_contiguous:
+            return super().launch(op, operands, attributes, out)
+        return super().launch(op, [operands[0], *map(self._flat, operands[1:])], attributes, out)
+
+    def _flat(self, buffer: Memory) -> Memory:
+        x = buffer.array
+        return Memory(np.zeros_like(x)) if x.flags.c_contiguous and x.size > 1 and x.ndim else buffer
+
+
+class WritesItsOperand(Honest):
+    def launch(self, op: str, operands: Any, attributes: Any, out: Any = None) -> Memory:
+        result = super().launch(op, operands, attributes, out)
+        if op == "abs":
+            operands[0].array[...] = result.array
+        return result
+
+
+class OneResultPerOp(Honest):
+    def __init__(self) -> None:
+        self.results: dict[Any, Array] = {}
+
+    def launch(self, op: str, operands: Any, attributes: Any, out: Any = None) -> Memory:
+        result = super().launch(op, operands, attributes, out)
+        if out is not None:
+            return result
+        found = self.results.setdefault((op, result.array.dtype, result.array.shape), np.array(result.array))
+        found[...] = result.array
+        return Memory(found)
+
+
+class HasAHundredBuffers(Honest):
+    def __init__(self) -> None:
+        self.buffers: list[Memory] = []
+
+    def upload(self, array: Array) -> Memory:
+        self.buffers.append(super().upload(array))
+        if len(self.buffers) > 100:
+            self.buffers.pop(0).array[...] = 0
+        return self.buffers[-1]
+
+
+class RunsElsewhere(Honest):
+    def launch(self, op: str, operands: Any, attributes: Any, out: Any = None) -> Memory:
+        result = super().launch(op, operands, attributes, out)
+        self.fallen = result if op == "sum" else None
+        return result
+
+    def place_of(self, buffer: Memory) -> str:
+        return "host" if buffer is getattr(self, "fallen", None) else "honest:0"
+
+
+class SumsInAnyOrder(Honest):
+    runs = 0
+
+    def launch(self, op: str, operands: Any, attributes: Any, out: Any = None) -> Memory:
+        result = super().launch(op, operands, attributes, out)
+        self.runs += 1
+        if op != "sum" or result.array.dtype.kind != "f" or operands[0].array.size < 1000:
+            return result
+        return Memory(np.nextafter(result.array, np.inf) if self.runs % 2 else result.array)
+
+
+# ---------------------------------------------------------------------------------------------------------- aliasing
+class ReturnsItsOperand(Honest):
+    def launch(self, op: str, operands: Any, attributes: Any, out: Any = None) -> Memory:
+        if op == "concat" and operands[1].array.size == 0:
+            return Memory(operands[0].array)
+        return super().launch(op, operands, attributes, out)
+
+
+class CopiesViews(Honest):
+    def launch(self, op: str, operands: Any, attributes: Any, out: Any = None) -> Memory:
+        return Memory(np.array(super().launch(op, operands, attributes, out).array)) if out is None else (
+            super().launch(op, operands, attributes, out))  # fmt: skip  # one choice
+
+
+class WritesBesideOut(Honest):
+    def launch(self, op: str, operands: Any, attributes: Any, out: Any = None) -> Memory:
+        return super().launch(op, operands, attributes)
+
+
+class WritesAllOperands(Honest):
+    def launch(self, op: str, operands: Any, attributes: Any, out: Any = None) -> Memory:
+        result = super().launch(op, operands, attributes, out)
+        if out is not None:
+            for b in operands:
+                b.array[...] = result.array
+        return result
+
+
+# ------------------------------------------------------------------------------------------------------------- memory
+class NeverFrees(Honest):
+    kept: list[Array] = []  # noqa: RUF012  # emptied by the test
+
+    def release(self, buffer: Memory, stream: int) -> None:
+        self.kept.append(buffer.array)
+
+
+# -------------------------------------------------------------------------------------------------------------- errors
+class RunsAnything(Honest):
+    def launch(self, op: str, operands: Any, attributes: Any, out: Any = None) -> Memory:
+        return super().launch(op, operands, attributes, out) if op in KERNELS else operands[0]
+
+
+class DiesOfAnError(Honest):
+    dead = False
+
+    def launch(self, op: str, operands: Any, attributes: Any, out: Any = None) -> Memory:
+        self.dead = self.dead or op not in KERNELS
+        return super().launch(op, operands, attributes, out)
+
+    def download(self, buffer: Memory) -> Array:
+        if self.dead:
+            raise RuntimeError("context is destroyed")
+        return super().download(buffer)
+
+
+class EndsTheProcess(Honest):
+    def launch(self, op: str, operands: Any, attributes: Any, out: Any = None) -> Memory:
+        if op == "negative":
+            os.abort()
+        return super().launch(op, operands, attributes, out)
+
+
+# --------------------------------------------------------------------------------- order, on the simulated accelerator
+class Queued(Simulated):
+    """Lawful; commands run as late as the rules allow, or in any lawful interleaving."""
+
+    def __init__(self) -> None:
+        super().__init__("simulated", 0)
+
+
+class SubmitsOnly(Queued):
+    def synchronize(self, *, stream: int | None = None, event: Any = None) -> None:
+        return
+
+
+class WaitsForNothing(Queued):
+    def wait(self, stream: int, event: Any) -> None:
+        return
+
+
+class SpreadsLaunches(Queued):
+    turn = 0
+
+    def launch(self, op: str, operands: Any, attributes: Any, *, stream: int = 0, out: Any = None) -> Any:
+        self.turn = (self.turn + 1) % self.features.streams
+        return super().launch(op, operands, attributes, stream=self.turn, out=out)
+
+
+class BlockingIsAsync(Queued):
+    def upload(self, array: Array, *, stream: int = 0, blocking: bool = True) -> Any:
+        return super().upload(np.array(array), stream=stream, blocking=False)
+
+
+class AsyncIsElsewhere(Queued):
+    def download(self, buffer: Any, *, stream: int = 0, blocking: bool = True) -> Array:
+        return super().download(buffer, stream=stream if blocking else (stream + 1) % 4, blocking=blocking)
+
+
+class ReadsLate(Queued):
+    def upload(self, array: Array, *, stream: int = 0, blocking: bool = True) -> Any:
+        if blocking:
+            return super().upload(array, stream=stream)
+        at = super().upload(np.array(array), stream=stream)
+        self.late = (array, at)
+        return at
+
+    def download(self, buffer: Any, *, stream: int = 0, blocking: bool = True) -> Array:
+        array, at = getattr(self, "late", (None, None))
+        if array is not None and buffer is at:
+            return np.array(array)
+        return super().download(buffer, stream=stream, blocking=blocking)
+
+
+class FreesAtOnce(Queued):
+    def release(self, buffer: Any, *, stream: int = 0) -> None:
+        buffer.storage.memory.free(buffer.storage)
+
+
+class FallsBack(Queued):
+    def launch(self, op: str, operands: Any, attributes: Any, *, stream: int = 0, out: Any = None) -> Any:
+        return super().launch(op, operands, attributes, stream=3 if op == "sort" else stream, out=out)
+
+
+class CopiesNothing(Queued):
+    def copy(self, buffer: Any, source: Any = None, *, stream: int = 0, blocking: bool = True) -> Any:
+        return buffer
+
+
+class WaitsForItsOwn(Queued):
+    def wait(self, stream: int, event: Any) -> None:
+        if event.queue in self.queues.queues:
+            super().wait(stream, event)
+
+
+#: promise -> adapters that break it.
+LIARS: dict[str, list[type]] = {
+    "methods": [HasNoPlaceOf],
+    "arguments": [TakesNoOut],
+    "reset": [ForgetsAtReset],
+    "dtypes": [WidensBfloat16],
+    "shapes": [HasNoScalars],
+    "layouts": [IgnoresStrides],
+    "values": [CanonicalNan],
+    "source_untouched": [KeepsTheSource],
+    "source_free_blocking": [KeepsTheSource],
+    "source_free_async": [ReadsLate],
+    "download_owned": [DownloadsItself, StagesDownloads],
+    "blocking_transfers": [BlockingIsAsync],
+    "async_transfers": [AsyncIsElsewhere],
+    "ops_run": [ListsTooMuch],
+    "result_types": [SumsInFloat64],
+    "results": [OffByOne],
+    "operand_layouts": [ReadsFromTheStart],
+    "operands_untouched": [WritesItsOperand],
+    "results_last": [OneResultPerOp],
+    "buffers_last": [HasAHundredBuffers],
+    "placed": [RunsElsewhere],
+    "deterministic": [SumsInAnyOrder],
+    "fresh": [ReturnsItsOperand],
+    "view": [CopiesViews],
+    "in_place": [WritesBesideOut, WritesAllOperands],
+    "streams_in_order": [SpreadsLaunches],
+    "ops_in_order": [FallsBack],
+    "events": [WaitsForNothing],
+    "synchronize": [SubmitsOnly],
+    "release_in_order": [FreesAtOnce],
+    "release_frees": [NeverFrees],
+    "peer_copy": [CopiesNothing],
+    "peer_events": [WaitsForItsOwn],
+    "unknown_op": [RunsAnything],
+    "after_error": [DiesOfAnError],
+}
+NAMED = [(promise, liar) for promise, liars in LIARS.items() for liar in liars]

@@ -1,0 +1,206 @@
+"""Conformance: honest devices keep every promise, and each promise is broken by one that lies."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from offload_fuzz.adapters.resolve import resolve
+from offload_fuzz.campaign.conformance import computing
+from offload_fuzz.campaign.conformance.judge import ABSENT, BROKEN, KEPT, conformance, exit_code, watched
+from offload_fuzz.campaign.conformance.promises import PROMISES
+from offload_fuzz.errors import AdapterError, MissingDevice, OffloadError
+from offload_fuzz.report.conformance import conformance_text
+
+from .liars import LIARS, NAMED, EndsTheProcess, Honest, NeverFrees, Queued
+
+#: Promises that no adapter here breaks: the first needs another mode of the processor, the second ends the process.
+UNBROKEN = {"environment", "campaign"}
+
+
+def broken(records: list[dict[str, Any]]) -> dict[str, Any]:
+    return {r["promise"]: r.get("violations") for r in records if r["status"] == BROKEN}
+
+
+@pytest.mark.parametrize(
+    "device", ["numpy", "simulated:0", "simulated.npu:0", "validating:simulated:1", "validating:numpy"]
+)
+def test_the_devices_of_this_package_conform(device: str) -> None:
+    records = conformance(resolve(device))
+    assert broken(records) == {}
+    assert exit_code(records) == 0
+    assert [r["promise"] for r in records] == list(PROMISES)
+
+
+@pytest.mark.parametrize("device", [Honest, Queued])
+def test_the_devices_that_liars_are_made_of_conform(device: Any) -> None:
+    records = conformance(device())
+    assert broken(records) == {}
+    absent = {r["promise"] for r in records if r["status"] == ABSENT}
+    assert ("streams_in_order" in absent) == (device is Honest)
+    assert ("deterministic" in absent) == (device is Queued)
+
+
+@pytest.mark.parametrize(("promise", "liar"), NAMED, ids=[f"{p}-{liar.__name__}" for p, liar in NAMED])
+def test_a_lie_is_named(promise: str, liar: Any) -> None:
+    try:
+        (record,) = conformance(liar(), [promise], peer=liar())
+    finally:
+        NeverFrees.kept.clear()
+    assert record["status"] == BROKEN
+    assert record["do"] == PROMISES[promise].advice
+    for violation in record["violations"]:
+        assert violation["where"]
+        assert violation["seen"] != violation["expected"]
+
+
+def test_every_promise_has_a_liar() -> None:
+    assert LIARS.keys() | UNBROKEN == PROMISES.keys()
+
+
+def test_a_changed_rounding_mode_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    modes = iter([None, "rounding is not to nearest"])
+    monkeypatch.setattr(computing, "float_environment", lambda: next(modes))
+    (record,) = conformance(Honest(), ["environment"])
+    assert broken([record])["environment"][0]["seen"] == "rounding is not to nearest"
+
+
+@pytest.mark.parametrize(
+    ("fault", "promises"),
+    [
+        ("upload_strides_ignored", {"layouts"}),
+        ("operand_strides_ignored", {"operand_layouts"}),
+        ("storage_offset_dropped", {"operand_layouts"}),
+        ("int64_narrowed", {"values"}),
+        ("last_chunk_lost", {"dtypes", "shapes", "layouts", "values"}),
+        ("upload_reads_late", {"source_free_async"}),
+        ("download_returns_early", {"blocking_transfers"}),
+        ("wait_ignored", {"events"}),
+        ("freed_while_in_use", {"release_in_order"}),
+        ("in_place_write_lost", {"in_place"}),
+        ("noop_returns_operand", {"fresh"}),
+        ("setitem_mutates_operand", {"fresh", "operands_untouched"}),
+        ("fallback_reads_stale", {"ops_in_order"}),
+        ("wrong_device_index", {"placed"}),
+        ("empty_reduction_unwritten", {"results"}),
+    ],
+)
+def test_a_planted_fault_breaks_the_promise_that_it_is_about(fault: str, promises: set[str]) -> None:
+    records = conformance(resolve(f"simulated:0+{fault}"), sorted(promises))
+    assert set(broken(records)) == promises
+
+
+def test_what_does_not_apply_says_why() -> None:
+    records = {
+        r["promise"]: r for r in conformance(resolve("noop:0"), ["events", "peer_copy", "release_frees", "reset"])
+    }
+    assert {r["status"] for r in records.values()} == {ABSENT}
+    assert records["reset"]["note"] == "there is no method reset()"
+    assert records["peer_copy"]["note"] == "peers is not declared"
+
+
+def test_the_template_breaks_what_it_does_not_do() -> None:
+    records = conformance(resolve("noop:0"), ["dtypes", "results", "result_types", "ops_run", "placed", "arguments"])
+    assert set(broken(records)) == {"dtypes", "results"}
+
+
+def test_what_is_no_adapter_is_refused() -> None:
+    with pytest.raises(AdapterError, match="adapter's name is None but should be a string"):
+        conformance(object())
+
+
+# --------------------------------------------------------------------------------------------- in a watched process
+CHIPS = f"import sys\nsys.path.append({str(Path(__file__).parents[2])!r})\nfrom tests.devices.liars import *\n"
+
+
+def test_a_crash_breaks_a_promise_and_the_rest_is_checked(tmp_path: Path) -> None:
+    chips = tmp_path / "chips.py"
+    chips.write_text(CHIPS + "class Ends(EndsTheProcess): pass\n")
+    declares, *records = watched(f"{chips}:Ends", (), 20.0)
+    assert declares["declares"]["name"] == Honest.name
+    assert [r["promise"] for r in records] == list(PROMISES)
+    by_name = {r["promise"]: r for r in records}
+    found = broken(records)
+    assert found["source_untouched"] == [
+        {
+            "where": "int64[5,7], contiguous",
+            "seen": "crash: the process ended: signal SIGABRT",
+            "expected": "a result or an exception",
+        }
+    ]
+    assert found["ops_run"][0]["where"] == "negative"
+    assert by_name["results"]["status"] == KEPT  # without the op at which the process ended
+    assert EndsTheProcess.__name__ not in LIARS
+
+
+def test_a_hang_breaks_a_promise(tmp_path: Path) -> None:
+    chips = tmp_path / "chips.py"
+    chips.write_text(
+        CHIPS + "import time\nclass Hangs(Honest):\n    def launch(self, op, operands, attributes, out=None):\n"
+        "        time.sleep(600 if op == 'concat' else 0)\n"
+        "        return super().launch(op, operands, attributes, out)\n"
+    )
+    _, *records = watched(f"{chips}:Hangs", (), 2.0)
+    assert broken(records)["ops_run"] == [
+        {"where": "concat", "seen": "hang: no sign of life for 2 s", "expected": "a result or an exception"}
+    ]
+    assert next(r for r in records if r["promise"] == "after_error")["status"] == KEPT
+
+
+@pytest.mark.parametrize(
+    ("spec", "code", "error"),
+    [
+        ("simulated:x", 2, OffloadError),
+        ("torch:nosuch", 4, OffloadError),
+        ("array_api:nosuch_module", 4, MissingDevice),
+    ],
+)
+def test_what_cannot_be_opened_has_its_exit_code(spec: str, code: int, error: type[OffloadError]) -> None:
+    with pytest.raises(OffloadError) as raised:
+        list(watched(spec, (), 20.0))
+    assert raised.value.exit_code == code
+
+
+# ------------------------------------------------------------------------------------------------------------- text
+DECLARES: dict[str, Any] = {
+    "ops": 3, "dtypes": ["float32"], "contract": "ieee", "streams": 0, "transfers": ["blocking"],
+    "source_free": {"blocking": "return"}, "in_place": 0, "peers": None, "release": False, "deterministic": True,
+    "place": "chip:0",
+}  # fmt: skip  # one device
+REPORT = """\
+conformance of chip:0
+  declares  3 ops; 1 dtype; contract ieee; no streams; transfers blocking (source free: return); deterministic; place
+            chip:0
+
+transfers
+  kept    dtypes                every dtype comes back as it went
+  BROKEN  values                every bit comes back: NaN payload, -0.0, subnormals, ends
+          at        float32, special values
+          seen      [3] is 0x0p+0
+          expected  -0x0p+0
+          and 1 more
+          do        copy bytes, not numbers
+  -       async_transfers       async transfers are done when their stream is (async is not among the transfers)
+
+speed
+  kept    campaign              a short campaign runs to its end (600 case runs/s)
+  hint                          it is quick
+
+4 promises: 2 kept, 1 broken, 1 that does not apply; exit 1: broken: values"""
+
+
+def test_the_text_is_this() -> None:
+    def record(promise: str, status: str, **more: Any) -> dict[str, Any]:
+        p = PROMISES[promise]
+        return {"promise": promise, "group": p.group, "sentence": p.sentence, "status": status, "note": "", **more}
+
+    violation = {"where": "float32, special values", "seen": "[3] is 0x0p+0", "expected": "-0x0p+0"}
+    records = [
+        record("dtypes", KEPT),
+        record("values", BROKEN, violations=[violation], broken=2, do=PROMISES["values"].advice),
+        record("async_transfers", ABSENT) | {"note": "async is not among the transfers"},
+        record("campaign", KEPT, hints=["it is quick"]) | {"note": "600 case runs/s"},
+    ]
+    assert conformance_text("chip:0", DECLARES, records, 1) == REPORT
