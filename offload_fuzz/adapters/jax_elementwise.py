@@ -46,6 +46,9 @@ UNARY = {
     "isposinf": "isposinf",
     "isneginf": "isneginf",
     "nan_to_num": "nan_to_num",
+    "real": "real",
+    "imag": "imag",
+    "conj": "conj",
     "logical_not": "logical_not",
     "bitwise_invert": "bitwise_not",
 }

@@ -111,7 +111,7 @@ def _attention(jax: Any) -> Callable[..., Any]:
     jnp, nn = jax.numpy, jax.nn
 
     def run(query: Any, key: Any, value: Any, *, is_causal: bool) -> Any:
-        scores = jnp.matmul(query, jnp.matrix_transpose(key)) / math.sqrt(query.shape[-1])
+        scores = jnp.matmul(query / math.sqrt(query.shape[-1]), jnp.matrix_transpose(key))
         if is_causal:
             seen = jnp.tril(jnp.ones(scores.shape[-2:], bool))
             scores = jnp.where(seen, scores, -jnp.inf)

@@ -64,7 +64,7 @@ def _manipulation(jnp: Any) -> Table:
         "meshgrid": lambda x1, x2, *, indexing, index: jnp.meshgrid(x1, x2, indexing=indexing)[index],
         "swapaxes": lambda x, *, axis1, axis2: jnp.swapaxes(x, axis1, axis2),
         "rot90": lambda x, *, k: jnp.rot90(x, k, axes=(0, 1)),
-        "pad": lambda x, *, width: jnp.pad(x, width),
+        "pad": lambda x, *, width: jnp.pad(x, width) if width else x,
         "tril": lambda x, *, k: jnp.tril(x, k),
         "triu": lambda x, *, k: jnp.triu(x, k),
     }

@@ -21,7 +21,7 @@ Rule = Callable[[A], tuple[Array, Enclosure | None]]
 #: Ops whose result is one of several elements, chosen by comparing them.
 CHOOSING = frozenset(
     {"minimum", "maximum", "fmin", "fmax", "min", "max", "nanmin", "nanmax", "cumulative_min", "cumulative_max"}
-    | {"sort", "clip", "max_pool1d", "max_pool2d", "relu", "relu6", "hardtanh"}
+    | {"sort", "clip", "max_pool1d", "max_pool2d", "relu", "relu6", "hardtanh", "ldexp"}
 )
 #: Ops whose rule counts what every factor may lose, so that it takes operands as they are.
 COUNTED = frozenset({"prod"})
