@@ -10,15 +10,15 @@ from __future__ import annotations
 import argparse
 import gc
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from hypothesis import HealthCheck, Phase, Verbosity, given, seed, settings
-from hypothesis import strategies as st
 
 from offload_fuzz.adapters.pool import open_places
+from offload_fuzz.campaign.worker import YOUNG_OBJECTS
 from offload_fuzz.case import Case
 from offload_fuzz.device import Place
 from offload_fuzz.execute import execute
@@ -27,9 +27,10 @@ from offload_fuzz.lower import lower
 from offload_fuzz.oracles import default_oracles, judge
 from offload_fuzz.program import Program
 from offload_fuzz.reference import evaluate_program, quiet
-from offload_fuzz.strategies import cases
+from offload_fuzz.strategies import PER_SEED, seeded_cases
 from offload_fuzz.strategies.choices import Choices
 from offload_fuzz.strategies.modes import plan_for
+from offload_fuzz.strategies.placements import allowed_roles
 from offload_fuzz.trial import Planned, contract_of_places, new_trial, run_plan
 
 SIZES = (5, 10, 30)
@@ -48,15 +49,16 @@ def draw(places: tuple[Place, ...], nodes: int, count: int) -> tuple[list[Case],
     found: list[Case] = []
     ended = [time.process_time()]
 
-    def take(case: Case, _: bytes) -> None:
-        found.append(case)
-        ended.append(time.process_time())
+    def take(drawn: Iterator[tuple[Case, bytes]]) -> None:
+        for case, _ in drawn:
+            found.append(case)
+            ended.append(time.process_time())
 
-    strategy = cases(places, max_nodes=nodes, min_nodes=nodes)
+    strategy = seeded_cases(places, nodes, nodes, None, None)
     test = settings(
-        max_examples=count, database=None, phases=[Phase.generate], deadline=None, verbosity=Verbosity.quiet,
-        suppress_health_check=list(HealthCheck), derandomize=False, print_blob=False,
-    )(seed(1)(given(strategy, st.binary(min_size=16, max_size=16))(take)))  # fmt: skip  # one pinned test
+        max_examples=1 + count // PER_SEED, database=None, phases=[Phase.generate], deadline=None,
+        verbosity=Verbosity.quiet, suppress_health_check=list(HealthCheck), derandomize=False, print_blob=False,
+    )(seed(1)(given(strategy)(take)))  # fmt: skip  # one pinned test
     ended[0] = time.process_time()
     test()
     spent = [after - before for before, after in pairwise(ended)]
@@ -103,16 +105,10 @@ class Timed:
 def plans_for(program: Program, places: Sequence[Place], count: int) -> list[Any]:
     """`count` plans, each with its own placement and modes."""
     made = []
+    allowed = allowed_roles(program, places)
     for i in range(count):
         choices = Choices.expanded(i.to_bytes(4, "big"), 64 + 40 * len(program.nodes))
-        placement = [
-            choices.pick(
-                [0, *(r for r in range(1, len(places))
-                      if places[r].features.supports(n.op, [program.types[o] for o in n.operands], n.type))]
-            )
-            for n in program.nodes
-        ]  # fmt: skip  # one placement
-        made.append(plan_for(program, placement, places, choices))
+        made.append(plan_for(program, [choices.pick(roles) for roles in allowed], places, choices))
     return made
 
 
@@ -204,6 +200,7 @@ def main() -> None:
     for device in options.devices.split(","):
         draw(open_places((device,)), SIZES[0], 30)  # caches and first calls
         gc.freeze()  # as a worker does: what backends imported is not walked by every collection
+        gc.set_threshold(YOUNG_OBJECTS)
         for nodes in SIZES:
             row = measure(device, nodes, options.programs)
             print(f"{device:14} {nodes:5d} " + " ".join(f"{row[c]:10.1f}" for c in COLUMNS), flush=True)

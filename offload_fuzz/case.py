@@ -20,11 +20,12 @@ from offload_fuzz.device import Place
 from offload_fuzz.enclosure import Enclosure
 from offload_fuzz.errors import InvalidFile, InvalidProgram, UsageError
 from offload_fuzz.ops.base import find_op
+from offload_fuzz.ops.domains import from_file
 from offload_fuzz.plan import ROLES, Key, Plan, check_plan, describe
 from offload_fuzz.program import Node, Program, frozen_input, pretty_by_repr
 from offload_fuzz.reference import Known
 from offload_fuzz.text import array_from, elements, parse_type, print_program
-from offload_fuzz.types import Array, ArrayType, type_of
+from offload_fuzz.types import Array, ArrayType, is_complex, type_of
 from offload_fuzz.untrusted import cut, load_json, read_text, shown
 from offload_fuzz.wellformed import check_program
 
@@ -240,9 +241,9 @@ class _Reader:
         if self.get(data, "value", int, at=at) != v:
             raise self.fail(f"value is {data['value']} but should be {v}: inputs come first, then nodes in order", at)
         op = self.get(data, "op", str, at=at)
-        find_op(cut(op, 60), f"{self.where}, {at}")
+        row = find_op(cut(op, 60), f"{self.where}, {at}")
         operands = self.ints(data, "operands", at)
-        attributes = {k: _tuples(a) for k, a in self.get(data, "attributes", dict, at=at).items()}
+        attributes = {k: from_file(row, k, _tuples(a)) for k, a in self.get(data, "attributes", dict, at=at).items()}
         type = self.type(data, at)
         self.results_left -= type.size
         if self.results_left < 0:
@@ -304,7 +305,8 @@ class _Reader:
             raise self.fail("lo2 and hi2 should stand together", at)
         parts = {name: self.array(value, f"{at}.{name}") for name, value in data.items()}
         for name, part in parts.items():
-            should_be = type if name in ("lo", "hi", "lo2", "hi2") else ArrayType("bool", type.shape)
+            flag = "uint8" if is_complex(type.dtype) else "bool"
+            should_be = type if name in ("lo", "hi", "lo2", "hi2") else ArrayType(flag, type.shape)
             if type_of(part) != should_be:
                 raise self.fail(f"{name} has type {type_of(part)} but should be {should_be}", f"{at}.{name}")
         lo = parts.pop("lo")

@@ -127,7 +127,7 @@ def _dir_option(command: F) -> F:
     default="default",
     show_default=True,
     metavar="SPEC",
-    help="Placements of a program: exhaustive, edges, covering:T, random:N or default.",
+    help="Placements of a program: exhaustive, edges, operands, chains, covering:T, random:N or default.",
 )
 @click.option("--ops", callback=_names, metavar="LIST", help="Only these ops; `offload-fuzz ops` lists them.")
 @click.option("--exclude-ops", callback=_names, metavar="LIST", help="All but these ops.")

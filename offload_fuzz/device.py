@@ -16,6 +16,9 @@ Everything else is optional and declared in `features`; only then are further ar
     peers: name      copy(buffer, source, stream=..., blocking=...) -> buffer, from a device of the same `peers`;
                      events may be waited for across these devices
     release          release(buffer, stream=...) gives the memory back in stream order
+    compile          launch_compiled(nodes, operands, results, stream=...) -> list of buffers: runs several ops as one.
+                     nodes: list of (op, numbers, attributes), where number i < len(operands) is operands[i] and node j
+                     makes number len(operands) + j; results: the numbers to give back, in fresh memory
 
 `reset(seed)` (before each run) and `place_of(buffer) -> str` (the device that holds it) are called if there.
 """
@@ -23,11 +26,13 @@ Everything else is optional and declared in `features`; only then are further ar
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from itertools import zip_longest
 from typing import Any, Protocol, runtime_checkable
 
 from attrs import field, frozen
 
-from offload_fuzz.contract import Contract, contract_named, contract_of
+from offload_fuzz.contract import Contract
+from offload_fuzz.contract_files import contract_named, contract_of
 from offload_fuzz.errors import AdapterError, one_of
 from offload_fuzz.ops.base import OPS
 from offload_fuzz.types import DTYPES, Array, ArrayType, common_dtype
@@ -35,6 +40,7 @@ from offload_fuzz.types import DTYPES, Array, ArrayType, common_dtype
 SOURCE_FREE = ("return", "completion", "last use", "never")
 ALIASING = ("fresh", "view", "may")
 TRANSFERS = ("blocking", "async")
+SHAPES = ("any", "pool")
 
 
 @runtime_checkable
@@ -58,6 +64,7 @@ class Features:
     ops: op -> dtypes it runs on, or None for all of `dtypes`. streams: 0 when calls return finished.
     source_free: per transfer mode, when the host may overwrite what it handed over. aliasing: per op, whether a result
     is fresh memory, a view of an operand, or may be either ("*": every other op). place: what `place_of` must answer.
+    shapes: "any", or "pool" where each new shape costs so much (a compiler runs) that inputs should share a few.
     """
 
     ops: Mapping[str, frozenset[str] | None]
@@ -67,18 +74,29 @@ class Features:
     in_place: frozenset[str] = frozenset()
     peers: str | None = None
     release: bool = False
+    compile: bool = False
     source_free: Mapping[str, str] = field(factory=dict)
     aliasing: Mapping[str, str] = field(factory=dict)
     deterministic: bool = False
     contract: Contract = field(factory=lambda: contract_named("ieee"), converter=contract_of)
     place: str | None = None
+    shapes: str = "any"
 
     def supports(self, op: str, operands: Iterable[ArrayType], result: ArrayType) -> bool:
         """Whether the device may be given `op` with operands and a result of these types."""
         if op not in self.ops:
             return False
         dtypes = self.ops[op] or self.dtypes
-        free = {t.dtype for t in operands if t.dtype != "bool"}
+        needs = OPS[op].operands if op in OPS else ()
+        if op in OPS and not needs:
+            return result.dtype in dtypes
+        free: set[str] = set()
+        for t, need in zip_longest(operands, needs):
+            if need is None or need.dtype == "same":
+                free.add(t.dtype)
+            elif t.dtype not in self.dtypes and t.dtype != "bool":
+                return False  # a dtype that the op fixes, such as that of indices, is the device's business as a whole
+        free.discard("bool")
         if len(free) == 2 and (common := common_dtype(*free)) is not None:
             free.add(common)  # operands of two dtypes are computed in the one that they promote to
         return result.dtype in self.dtypes and free <= dtypes
@@ -136,6 +154,8 @@ def _parse_features(value: Mapping[str, Any], where: str) -> Features:
             raise one_of("transfer", transfer, TRANSFERS, where)
     if not isinstance(given.get("streams", 0), int) or given.get("streams", 0) < 0:
         raise AdapterError(f"features['streams'] is {given['streams']!r} but should be an int >= 0 [{where}]")
+    if given.get("shapes", "any") not in SHAPES:
+        raise one_of("shapes", given["shapes"], SHAPES, where)
     if "transfers" in given:
         given["transfers"] = tuple(given["transfers"])
     if "in_place" in given:
@@ -147,6 +167,7 @@ OPTIONAL_METHODS = {
     "streams": ("record", "wait", "synchronize"),
     "peers": ("copy",),
     "release": ("release",),
+    "compile": ("launch_compiled",),
 }
 
 

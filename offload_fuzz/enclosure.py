@@ -3,6 +3,9 @@
 An `Enclosure` is, per element, up to two closed intervals in the value's own dtype plus three flags (any NaN, -inf,
 +inf). Order is that of the bits read as sign and magnitude, so -0 < +0 and NaN payloads count: an element that must
 keep its NaN payload is the interval of one bit pattern, one that may be any NaN is an empty interval with the flag.
+
+A complex enclosure is a rectangle: `lo` and `hi` are the corners, each flag holds two bits (1: the real part, 2: the
+imaginary part). `parts` turns it into the enclosure of its components, with a last axis of 2, and `joined` back.
 """
 
 from __future__ import annotations
@@ -13,15 +16,24 @@ from typing import Any
 import numpy as np
 from attrs import frozen
 
-from offload_fuzz.types import Array, ArrayType
+from offload_fuzz.types import DTYPES, NAMES, Array, ArrayType
 
 _INTS: dict[int, Any] = {1: np.int8, 2: np.int16, 4: np.int32, 8: np.int64}
+_FLOATS = frozenset(d.np for d in DTYPES.values() if d.precision)
+_FINITE = frozenset(d.np for d in DTYPES.values() if d.finite)
+_NIBBLES = frozenset(d.np for d in DTYPES.values() if d.bits < 8)
 _MAGNITUDE = {size: bits(np.iinfo(bits).max) for size, bits in _INTS.items()}  # all bits but that of the sign
 
 
 def is_float(dtype: np.dtype[Any]) -> bool:
-    """Whether a NumPy dtype of the table is a float (NumPy files bfloat16 under kind V)."""
-    return dtype.kind in "fV"
+    """Whether a NumPy dtype is a real float (NumPy files those of ml_dtypes under kind V)."""
+    return dtype.kind == "f" or dtype in _FLOATS
+
+
+def components(array: Array) -> Array:
+    """A complex array as a real one with a last axis of 2: real and imaginary parts."""
+    flat = np.ascontiguousarray(array)
+    return flat.view(flat.real.dtype).reshape(*np.shape(array), 2)
 
 
 def some(mask: Any) -> bool:
@@ -30,16 +42,23 @@ def some(mask: Any) -> bool:
 
 
 def extremes(dtype: np.dtype[Any]) -> tuple[Array, Array]:
-    """The smallest and the largest element of a dtype; for floats the infinities."""
+    """The smallest and the largest element of a dtype: the infinities where it has them; the corners if complex."""
+    if dtype.kind == "c":
+        return np.asarray(complex(-np.inf, -np.inf), dtype), np.asarray(complex(np.inf, np.inf), dtype)
     if is_float(dtype):
-        return np.asarray(-np.inf, dtype), np.asarray(np.inf, dtype)
+        top = DTYPES[NAMES[dtype]].max if dtype in _FINITE else np.inf
+        return np.asarray(-top, dtype), np.asarray(top, dtype)
     if dtype.kind == "b":
         return np.asarray(False), np.asarray(True)
-    return np.asarray(np.iinfo(dtype).min, dtype), np.asarray(np.iinfo(dtype).max, dtype)
+    bottom, top = DTYPES[NAMES[dtype]].range
+    return np.asarray(bottom, dtype), np.asarray(top, dtype)
 
 
 def ordinal(array: Array) -> Array:
-    """Integers in the order of the elements: for floats of the bits, with -0 directly below +0; for bools the byte."""
+    """Integers in the order of the elements: for floats of the bits, with -0 directly below +0; for bools the byte.
+
+    A complex array gives those of its components, in a last axis of 2.
+    """
     array = np.asarray(array)  # a scalar, if arithmetic made it from an array without axes
     dtype = array.dtype
     if is_float(dtype):
@@ -48,6 +67,10 @@ def ordinal(array: Array) -> Array:
         return np.asarray(key ^ ((key >> (8 * dtype.itemsize - 1)) & _MAGNITUDE[dtype.itemsize]))
     if dtype == np.uint64:
         return np.asarray(array.view(np.int64) ^ np.int64(-(2**63)))
+    if dtype.kind == "c":
+        return ordinal(components(array))
+    if dtype in _NIBBLES:
+        return array.astype(np.int8)
     return array.view(np.uint8) if dtype.kind == "b" else array
 
 
@@ -121,7 +144,7 @@ class Enclosure:
         """Whether every element is one number, where -0 and +0 are one and any NaN counts as one."""
         if self.is_singleton:
             return True
-        b = self.bounds()
+        b = (parts(self) if self.lo.dtype.kind == "c" else self).bounds()
         return not some(~b.empty & (b.nan | (b.lo != b.hi)))
 
     @property
@@ -129,13 +152,17 @@ class Enclosure:
         """Whether some element may be any number at all (or any bool), so that nothing is tested there."""
         if self.hi is self.lo:
             return False
+        if self.lo.dtype.kind == "c":
+            return parts(self).is_vacuous
         bottom, top = extremes(self.lo.dtype)
-        if is_float(self.lo.dtype):
+        if is_float(self.lo.dtype) and self.lo.dtype not in _FINITE:
             bottom, top = np.nextafter(bottom, top), np.nextafter(top, bottom)
         return some((self.lo <= bottom) & (self.hi >= top))
 
     def contains(self, array: Array) -> Array:
         """Per element whether the value of `array` (same dtype and shape) is allowed."""
+        if self.lo.dtype.kind == "c":
+            return np.asarray(np.all(parts(self).contains(components(array)), axis=-1))
         key = ordinal(array)
         ok = (key >= ordinal(self.lo)) & (key <= ordinal(self.hi))
         if self.lo2 is not None and self.hi2 is not None:
@@ -195,8 +222,8 @@ def combine(function: Callable[..., Any], *enclosures: Enclosure) -> Enclosure:
         filled = [np.full(e.lo.shape, absent(e.lo.dtype)) if p is None else np.asarray(p) for p, e in pairs]
         return np.asarray(function(*filled))
 
-    def unset(dtype: np.dtype[Any]) -> bool:
-        return False
+    def unset(dtype: np.dtype[Any]) -> Any:
+        return np.uint8(0) if dtype.kind == "c" else False
 
     return Enclosure(
         lo,
@@ -209,6 +236,43 @@ def combine(function: Callable[..., Any], *enclosures: Enclosure) -> Enclosure:
     )
 
 
+# --------------------------------------------------------------------------------------------------------- rectangles
+def parts(e: Enclosure) -> Enclosure:
+    """The enclosure of the components of a complex one, with a last axis of 2."""
+    lo = components(e.lo)
+    if e.is_singleton:
+        return Enclosure(lo, lo)
+
+    def ends(x: Array | None) -> Array | None:
+        return None if x is None else components(x)
+
+    def flags(x: Array | None) -> Array | None:
+        return None if x is None else np.stack([(x & 1) != 0, (x & 2) != 0], axis=-1)
+
+    return Enclosure(
+        lo, components(e.hi), ends(e.lo2), ends(e.hi2), flags(e.nan), flags(e.ninf), flags(e.pinf)
+    )  # fmt: skip  # in the order of the fields
+
+
+def joined(e: Enclosure) -> Enclosure:
+    """The inverse of `parts`."""
+
+    def corner(x: Array) -> Array:
+        flat = np.ascontiguousarray(x)
+        return flat.view(f"c{2 * x.dtype.itemsize}").reshape(x.shape[:-1])
+
+    def corners(x: Array | None) -> Array | None:
+        return None if x is None else corner(x)
+
+    def flags(x: Array | None) -> Array | None:
+        return None if x is None else np.asarray(x[..., 0] + np.uint8(2) * x[..., 1], np.uint8)
+
+    lo = corner(e.lo)
+    hi = lo if e.hi is e.lo else corner(e.hi)
+    return Enclosure(lo, hi, corners(e.lo2), corners(e.hi2), flags(e.nan), flags(e.ninf), flags(e.pinf))
+
+
+# ------------------------------------------------------------------------------------------------------ constructors
 def exact(array: Array) -> Enclosure:
     """Only the bits of `array`, NaN payloads included."""
     return Enclosure(array, array)
@@ -216,6 +280,8 @@ def exact(array: Array) -> Enclosure:
 
 def computed(array: Array) -> Enclosure:
     """Only `array`, where a NaN may be any NaN, as arithmetic leaves its payload open (IEEE 754-2019, 6.2.3)."""
+    if array.dtype.kind == "c":
+        return joined(computed(components(array))) if some(np.isnan(array)) else Enclosure(array, array)
     if is_float(array.dtype):
         nan = np.isnan(array)
         if np.count_nonzero(nan):
@@ -235,6 +301,9 @@ def between(lo: Array, hi: Array, nan: Array | None = None, empty: Array | None 
 
 def whole(type: ArrayType) -> Enclosure:
     """Any value of the type at all: a vacuous enclosure."""
+    if type.np.kind == "c":
+        component = DTYPES[type.dtype].component
+        return joined(whole(ArrayType(component, (*type.shape, 2))))
     lo, hi = (np.full(type.shape, end) for end in extremes(type.np))
     return Enclosure(lo, hi, nan=np.ones(type.shape, np.bool_) if is_float(type.np) else None)
 
@@ -242,6 +311,8 @@ def whole(type: ArrayType) -> Enclosure:
 def either_zero(enclosure: Enclosure) -> Enclosure:
     """`enclosure`, where an end that is a zero takes the other sign in as well."""
     e = enclosure
+    if e.lo.dtype.kind == "c":
+        return joined(either_zero(parts(e)))
     if e.hi is e.lo and e.lo2 is None:
         zero = e.lo == 0
         if not some(zero):
@@ -264,7 +335,9 @@ def _zeros_in(lo: Array, hi: Array) -> tuple[Array, Array]:
 
 
 def hull(a: Enclosure, b: Enclosure) -> Enclosure:
-    """The smallest interval per element that holds both."""
+    """The smallest interval per element that holds both; of complex ones the smallest rectangle."""
+    if a.lo.dtype.kind == "c":
+        return joined(hull(parts(a), parts(b)))
     x, y = a.bounds(), b.bounds()
     lo = np.where(x.empty, y.lo, np.where(y.empty, x.lo, smallest(x.lo, y.lo)))
     hi = np.where(x.empty, y.hi, np.where(y.empty, x.hi, largest(x.hi, y.hi)))

@@ -16,6 +16,9 @@ from offload_fuzz.types import Array
 
 CANARY = 0xC5
 OVERWRITTEN = 0x5C
+#: Bytes that host memory is taken in.
+BLOCK = 8192
+NOTHING: dict[str, Any] = {}
 
 
 @frozen(eq=False, slots=True)
@@ -42,6 +45,7 @@ class Run:
     """What one plan gave.
 
     results: the outputs as host arrays, one list per repetition (the last may be missing after a failure).
+    regions: the values that were compiled together, which widens what they may be.
     probes: value -> result read back, where asked for. touched: names of host arrays written that must not be.
     """
 
@@ -51,28 +55,48 @@ class Run:
     misplaced: list[Misplaced] = field(factory=list)
     touched: list[str] = field(factory=list)
     environment: str | None = None
+    regions: tuple[tuple[int, ...], ...] = ()
 
 
 # ----------------------------------------------------------------------------------------------- host arrays
-def aligned(nbytes: int, offset: int) -> Array:
-    """`nbytes` bytes, filled with the canary, that start `offset` bytes past a multiple of 64."""
-    raw = np.full(nbytes + 128, CANARY, np.uint8)
-    start = (-raw.ctypes.data) % 64 + offset
-    return raw[start : start + nbytes]
+class HostMemory:
+    """Host arrays cut from blocks filled with the canary, since asking an array for its address costs a microsecond.
+
+    Nothing is given out twice; a block lives as long as the arrays in it.
+    """
+
+    __slots__ = ("at", "block", "left")
+
+    def __init__(self) -> None:
+        self.left = 0
+
+    def take(self, nbytes: int, offset: int) -> Array:
+        """`nbytes` bytes that start `offset` (< 64) bytes past a multiple of 64, 64 canaries and more around them."""
+        need = (nbytes + 3 * 64) & -64
+        if need > self.left:
+            self.left = max(BLOCK, need)
+            self.block = np.empty(self.left + 2 * 64, np.uint8)
+            self.block.fill(CANARY)
+            self.at = (-self.block.ctypes.data) % 64 + 64
+        start = self.at + offset
+        self.at += need
+        self.left -= need
+        return self.block[start : start + nbytes]
 
 
-def arrange(array: Array, layout: str, alignment: int, readonly: bool) -> tuple[Array, Array]:
-    """A copy of `array` in a new host array of the given form, and the bytes in which it lies.
+def arrange(
+    array: Array, layout: str, alignment: int, readonly: bool, memory: HostMemory | None = None
+) -> tuple[Array, Array]:
+    """A copy of `array` in a new host array of the given form, cut from `memory`, and the bytes in which it lies.
 
     strided: every second element of each row, one element in; negative: last axis reversed in memory; broadcast:
     stride 0 along each axis on which the elements are all equal. alignment 1: off 64 bytes by one element.
     """
     item = array.itemsize
-    offset = item if alignment == 1 else 0
     shape = array.shape
     small = array
     space = shape
-    if layout == "strided" and array.ndim:
+    if layout == "strided" and shape:
         space = (*shape[:-1], 2 * shape[-1] + 1)
     elif layout == "fortran":
         space = shape[::-1]
@@ -80,13 +104,14 @@ def arrange(array: Array, layout: str, alignment: int, readonly: bool) -> tuple[
         for axis in constant_axes(array):
             small = small[(slice(None),) * axis + (slice(0, 1),)]
         space = small.shape
-    backing = aligned(item * math.prod(space), offset)
-    out = backing.view(array.dtype).reshape(space)
-    if layout == "strided" and array.ndim:
+    memory = HostMemory() if memory is None else memory
+    backing = memory.take(item * math.prod(space), item if alignment == 1 else 0)
+    out: Array = np.ndarray(space, array.dtype, backing)
+    if layout == "strided" and shape:
         out = out[..., 1::2]
     elif layout == "fortran":
         out = out.T
-    elif layout == "negative" and array.ndim:
+    elif layout == "negative" and shape:
         out = out[..., ::-1]
     out[...] = small
     if layout == "broadcast":
@@ -100,7 +125,8 @@ def constant_axes(array: Array) -> list[int]:
     """The axes, longer than 1, along which all elements have the same bits."""
     if array.size == 0:
         return []
-    bits = np.ascontiguousarray(array).view(f"u{array.itemsize}").reshape(array.shape)
+    words = 1 + (array.itemsize > 8)
+    bits = np.ascontiguousarray(array).view(f"u{array.itemsize // words}").reshape(*array.shape, words)
     return [
         i
         for i, n in enumerate(array.shape)
@@ -109,104 +135,133 @@ def constant_axes(array: Array) -> list[int]:
 
 
 def float_environment() -> str | None:
-    """What is wrong with the host's floating-point mode: flush to zero, or rounding other than to nearest."""
-    if not bool((_TINY * _ONE == _TINY).all()):
+    """What is wrong with the host's floating-point mode: flush to zero, or rounding other than to nearest.
+
+    Python's floats are computed in the mode that NumPy's are, at a tenth of the cost. A flushed result, and a subnormal
+    operand that is taken for zero, are not greater than zero.
+    """
+    tiny, one, quarter = _NUMBERS
+    if not tiny * one > 0.0:
         return "subnormals are flushed to zero"
-    if not bool((_ONE + _HALF_ULP == _ONE).all()) or not bool((-_ONE - _HALF_ULP == -_ONE).all()):
+    if one + quarter != one or -one - quarter != -one or one + 3 * quarter == one:  # up, down, toward zero
         return "rounding is not to nearest"
     return None
 
 
-_TINY, _ONE, _HALF_ULP = (np.array([x]) for x in (2.0**-1060, 1.0, 2.0**-54))
+#: A subnormal, one, and a quarter of one's last place.
+_NUMBERS = (2.0**-1060, 1.0, 2.0**-54)
 
 
 # ------------------------------------------------------------------------------------------------------- execution
+class _Port:
+    """A place as the commands of one run use it: the calls that they make and the arguments that it takes.
+
+    place: what `place_of` must answer, None where nobody asks.
+    """
+
+    __slots__ = ("device", "download", "launch", "modes", "place", "plain", "streams", "upload")
+
+    def __init__(self, place: Place) -> None:
+        self.device: Any = place.device
+        self.upload, self.download, self.launch = place.device.upload, place.device.download, place.device.launch
+        self.streams = place.features.streams > 0
+        self.modes = len(place.features.transfers) > 1
+        self.plain = not self.streams and not self.modes
+        self.place = place.features.place
+
+    def arguments(self, stream: int, blocking: bool) -> dict[str, Any]:
+        """What a transfer is given beside the data."""
+        if self.plain:
+            return NOTHING
+        found: dict[str, Any] = {"stream": stream} if self.streams else {}
+        if self.modes:
+            found["blocking"] = blocking
+        return found
+
+
 class _Execution:
     """The state of one pass over a schedule."""
 
-    __slots__ = ("arranged", "buffers", "events", "misplaced", "places", "registers", "written")
+    __slots__ = ("arranged", "buffers", "events", "memory", "misplaced", "ports", "registers", "written")
 
-    def __init__(self, schedule: s.Schedule, places: Sequence[Place]) -> None:
+    def __init__(self, schedule: s.Schedule, ports: Sequence[_Port]) -> None:
         self.registers: list[Any] = [None] * len(schedule.buffers)
         self.buffers = schedule.buffers
-        self.places = places
+        self.ports = ports
+        self.memory = HostMemory()
         self.events: dict[int, Any] = {}
         self.misplaced: list[Misplaced] = []
         self.arranged: dict[int, tuple[Array, bytes]] = {}
         self.written: set[int] = set()
 
-    def check_place(self, place: int, value: int, buffer: Any) -> None:
-        p = self.places[place]
-        expected = p.features.place
-        if expected is not None:
-            found = p.device.place_of(buffer)
-            if found != expected:
-                self.misplaced.append(Misplaced(value, expected, found))
+    def check_place(self, port: _Port, value: int, buffer: Any) -> None:
+        if port.place is not None and (found := port.device.place_of(buffer)) != port.place:
+            self.misplaced.append(Misplaced(value, port.place, found))
 
 
 def _arrange(x: _Execution, c: s.Arrange) -> None:
-    x.registers[c.target], backing = arrange(x.registers[c.source], c.layout, c.alignment, c.readonly)
+    x.registers[c.target], backing = arrange(x.registers[c.source], c.layout, c.alignment, c.readonly, x.memory)
     x.arranged[c.target] = (backing, backing.tobytes())
 
 
-def _stream_arguments(p: Place, stream: int, blocking: bool) -> dict[str, Any]:
-    f = p.features
-    arguments: dict[str, Any] = {"stream": stream} if f.streams else {}
-    if len(f.transfers) > 1:
-        arguments["blocking"] = blocking
-    return arguments
-
-
 def _upload(x: _Execution, c: s.Upload) -> None:
-    p = x.places[c.place]
-    buffer = p.device.upload(x.registers[c.source], **_stream_arguments(p, c.stream, c.blocking))
-    x.registers[c.target] = buffer
-    x.check_place(c.place, -1, buffer)
+    port = x.ports[c.place]
+    x.registers[c.target] = buffer = port.upload(x.registers[c.source], **port.arguments(c.stream, c.blocking))
+    x.check_place(port, -1, buffer)
 
 
 def _download(x: _Execution, c: s.Download) -> None:
-    p = x.places[c.place]
-    array = p.device.download(x.registers[c.source], **_stream_arguments(p, c.stream, c.blocking))
+    port = x.ports[c.place]
+    array = port.download(x.registers[c.source], **port.arguments(c.stream, c.blocking))
     x.registers[c.target] = np.asarray(array) if isinstance(array, np.generic) else array  # NumPy's own 0-d results
 
 
 def _copy(x: _Execution, c: s.Copy) -> None:
-    p, source = x.places[c.place], x.places[c.source_place].device
-    buffer = p.device.copy(x.registers[c.source], source, **_stream_arguments(p, c.stream, c.blocking))
+    port, source = x.ports[c.place], x.ports[c.source_place].device
+    buffer = port.device.copy(x.registers[c.source], source, **port.arguments(c.stream, c.blocking))
     x.registers[c.target] = buffer
-    x.check_place(c.place, -1, buffer)
+    x.check_place(port, -1, buffer)
 
 
 def _launch(x: _Execution, c: s.Launch) -> None:
-    p, registers = x.places[c.place], x.registers
+    port, registers = x.ports[c.place], x.registers
     operands = [registers[b] for b in c.operands]
-    arguments: dict[str, Any] = {"stream": c.stream} if p.features.streams else {}
+    arguments: dict[str, Any] = {"stream": c.stream} if port.streams else {}
     if c.in_place is not None:
         arguments["out"] = operands[c.in_place]
         x.written.add(x.buffers[c.target].storage)
-    buffer = p.device.launch(c.op, operands, dict(c.attributes), **arguments)
-    registers[c.target] = buffer
-    x.check_place(c.place, c.value, buffer)
+    registers[c.target] = buffer = port.launch(c.op, operands, dict(c.attributes), **arguments)
+    x.check_place(port, c.value, buffer)
+
+
+def _launch_compiled(x: _Execution, c: s.LaunchCompiled) -> None:
+    port, registers = x.ports[c.place], x.registers
+    arguments: dict[str, Any] = {"stream": c.stream} if port.streams else {}
+    nodes = [(op, list(numbers), dict(attributes)) for op, numbers, attributes in c.nodes]
+    found = port.device.launch_compiled(nodes, [registers[b] for b in c.operands], list(c.results), **arguments)
+    for result, target, buffer in zip(c.results, c.targets, found, strict=True):
+        registers[target] = buffer
+        x.check_place(port, c.values[result - len(c.operands)], buffer)
 
 
 def _record(x: _Execution, c: s.Record) -> None:
-    x.events[c.event] = x.places[c.place].device.record(c.stream)
+    x.events[c.event] = x.ports[c.place].device.record(c.stream)
 
 
 def _wait(x: _Execution, c: s.Wait) -> None:
-    x.places[c.place].device.wait(c.stream, x.events[c.event])
+    x.ports[c.place].device.wait(c.stream, x.events[c.event])
 
 
 def _synchronize(x: _Execution, c: s.Synchronize) -> None:
-    x.places[c.place].device.synchronize(stream=c.stream)
+    x.ports[c.place].device.synchronize(stream=c.stream)
 
 
 def _synchronize_event(x: _Execution, c: s.SynchronizeEvent) -> None:
-    x.places[c.place].device.synchronize(event=x.events[c.event])
+    x.ports[c.place].device.synchronize(event=x.events[c.event])
 
 
 def _release(x: _Execution, c: s.Release) -> None:
-    x.places[c.place].device.release(x.registers[c.buffer], stream=c.stream)
+    x.ports[c.place].device.release(x.registers[c.buffer], stream=c.stream)
 
 
 def _overwrite(x: _Execution, c: s.Overwrite) -> None:
@@ -220,6 +275,7 @@ HANDLERS: dict[type, Callable[[_Execution, Any], None]] = {
     s.Download: _download,
     s.Copy: _copy,
     s.Launch: _launch,
+    s.LaunchCompiled: _launch_compiled,
     s.Record: _record,
     s.Wait: _wait,
     s.Synchronize: _synchronize,
@@ -248,8 +304,9 @@ def execute(
         reset = getattr(place.device, "reset", None)
         if reset is not None:
             reset(seed)
+    ports = [_Port(place) for place in places]
     for _ in range(repeat):
-        x = _Execution(schedule, places)
+        x = _Execution(schedule, ports)
         for b, array in zip(schedule.inputs, program.inputs, strict=True):
             x.registers[b] = array
         command: s.Command | None = None
@@ -261,15 +318,17 @@ def execute(
             run.results.append([x.registers[b] for b in schedule.results])
             run.probes.update((v, x.registers[b]) for v, b in schedule.probes)
         except Exception as error:  # noqa: BLE001  # whatever a device raises is a result, to be judged
-            value = command.value if isinstance(command, s.Launch) else None
+            value = command.value if isinstance(command, s.Launch | s.LaunchCompiled) else None
             text = f"{type(error).__name__}: {error}".strip().split("\n")[0][:500]
             failure = Failure(value, getattr(command, "place", 0), type(command).__name__.lower(), text)
             run.misplaced.extend(x.misplaced)
-            return Run(run.results, run.probes, failure, run.misplaced, _touched(x, program), environment)
+            return Run(
+                run.results, run.probes, failure, run.misplaced, _touched(x, program), environment, schedule.regions
+            )
         run.misplaced.extend(x.misplaced)
         run.touched.extend(_touched(x, program))
         environment = environment or float_environment()
-    return Run(run.results, run.probes, None, run.misplaced, run.touched, environment)
+    return Run(run.results, run.probes, None, run.misplaced, run.touched, environment, schedule.regions)
 
 
 def _touched(x: _Execution, program: Program) -> list[str]:

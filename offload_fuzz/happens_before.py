@@ -8,17 +8,18 @@ An alias (a view, or an upload that shares its source's storage) writes no byte,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from itertools import pairwise
 from typing import Any, NamedTuple, TypeAlias
 
-from attrs import define, field, frozen
+from attrs import frozen
 
 from offload_fuzz.errors import InternalError
 from offload_fuzz.schedule import HOST, Schedule
 
 Numbers: TypeAlias = tuple[int, ...]  # of buffers
+Extent: TypeAlias = tuple[int, int, int]  # storage, start, stop
 Queue: TypeAlias = tuple[int, int]  # place, stream
 ON_HOST = (HOST, 0)
 FOREVER = 1  # the thread of whoever was handed bytes for good (source_free "never"): nobody can wait for it
@@ -49,10 +50,10 @@ class Violation:
 
 
 class Shape(NamedTuple):
-    """All that a proof looks at. commands: (kind, queue, fields by `COMMANDS`); extents: of buffers."""
+    """All that a proof looks at. commands: (kind, fields by `COMMANDS`, the queue first); extents: of buffers."""
 
-    commands: tuple[tuple[str, Queue, tuple[Any, ...]], ...]
-    extents: tuple[tuple[int, int, int], ...]  # storage, start, stop
+    commands: tuple[tuple[str, tuple[Any, ...]], ...]
+    extents: tuple[Extent, ...]
     inputs: Numbers
     results: Numbers
 
@@ -61,53 +62,55 @@ class _Found(Exception):
     """The first violation: (rule, index of the earlier command or -1, storage, what is done)."""
 
 
-@define(eq=False)
-class _Span:
-    """Bytes that belong to the same buffers: their last write, and each thread's last read after it."""
+def _cut(extents: Sequence[Extent]) -> tuple[list[Extent], list[Numbers]]:
+    """Spans, bytes that belong to the same buffers, and the numbers of each buffer's.
 
-    storage: int
-    start: int
-    stop: int
-    thread: int = HOST
-    index: int = -1
-    state: str = UNWRITTEN
-    readers: dict[int, int] = field(factory=dict)
-
-    def __str__(self) -> str:
-        return f"bytes [{self.start}, {self.stop})"
-
-
-def _spans(extents: Iterable[tuple[int, int, int]]) -> list[list[_Span]]:
-    """The spans of each buffer: its storage is cut wherever a buffer starts or stops."""
+    A storage is cut wherever a buffer starts or stops. Most have buffers of one extent only, which need not be cut.
+    """
+    whole: dict[int, Extent] = {}
     ends: dict[int, set[int]] = {}
-    for storage, start, stop in extents:
-        if storage in ends:
-            ends[storage].update((start, stop))
-        else:
-            ends[storage] = {start, stop}
-    cut = {storage: [_Span(storage, *span) for span in pairwise(sorted(found))] for storage, found in ends.items()}
-    return [
-        spans if len(spans := cut[storage]) < 2 and start < stop else [s for s in spans if start <= s.start < stop]
-        for storage, start, stop in extents
-    ]
-
-
-def _join(clock: list[int], other: list[int]) -> None:
-    for thread, time in enumerate(other):
-        if time > clock[thread]:
-            clock[thread] = time
+    for extent in extents:
+        storage, start, stop = extent
+        if whole.setdefault(storage, extent) != extent:
+            ends.setdefault(storage, set(whole[storage][1:])).update((start, stop))
+    spans = [extent for storage, extent in whole.items() if storage not in ends]
+    numbers: dict[Extent, Numbers] = {extent: (n,) if extent[1] < extent[2] else () for n, extent in enumerate(spans)}
+    at: dict[int, list[int]] = {}
+    for storage, found in ends.items():
+        pieces = list(pairwise(sorted(found)))
+        at[storage] = list(range(len(spans), len(spans) + len(pieces)))
+        spans.extend((storage, *piece) for piece in pieces)
+    for extent in extents if ends else ():
+        storage, start, stop = extent
+        if extent not in numbers:
+            numbers[extent] = tuple(n for n in at[storage] if start <= spans[n][1] < stop)
+    return spans, [numbers[extent] for extent in extents]
 
 
 class _Proof:
-    """The clocks and the history of every byte, and who acts now: `thread`, by `clock`, in command `index`."""
+    """The clocks and the history of every byte, and who acts now: `thread`, by `clock`, in command `index`.
+
+    writer, written, state, readers: by span, who wrote it last, in which command, what it became, and each thread's
+    last read after that. news: how often the host learnt of a queue; one that has heard all of it has only to learn how
+    far the host itself is.
+    """
+
+    __slots__ = (
+        "aliases", "clock", "events", "extents", "heard", "host", "index", "known", "news", "queues", "readers",
+        "spans", "spans_of", "state", "thread", "writer", "written",
+    )  # fmt: skip  # one table
 
     def __init__(self, shape: Shape) -> None:
-        queues = {ON_HOST, *(queue for _, queue, _ in shape.commands)}
+        queues = {ON_HOST, *[fields[0] for _, fields in shape.commands]}
         self.host = host = [0] * (len(queues) + 2)
         self.queues = {q: (n, host[:]) if q[0] != HOST else (HOST, host) for n, q in enumerate(queues, FOREVER + 1)}
+        self.news, self.heard = 0, host[:]
         self.events: dict[int, tuple[int, list[int]]] = {}
         self.extents = shape.extents
-        self.spans = _spans(shape.extents)
+        self.spans, self.spans_of = _cut(shape.extents)
+        count = len(self.spans)
+        self.writer, self.written, self.state = [HOST] * count, [-1] * count, [UNWRITTEN] * count
+        self.readers: list[dict[int, int]] = [{} for _ in range(count)]
         self.known: set[int] = set()  # buffers that were accessed
         self.aliases: dict[int, tuple[int, int]] = {}  # buffer: thread and command that made it
         self.index = -1
@@ -117,17 +120,35 @@ class _Proof:
 
     def act(self, queue: Queue) -> None:
         """The command runs now on the host, or is put on this queue, after what the host knows to be done."""
-        self.thread, self.clock = self.queues[queue]
-        _join(self.clock, self.host)
-        self.clock[self.thread] = self.index + 1
+        self.thread, self.clock = thread, clock = self.queues[queue]
+        if thread != HOST:
+            if self.heard[thread] == self.news:
+                clock[HOST] = self.host[HOST]
+            else:
+                self.join(clock, self.host)
+                self.heard[thread] = self.news
+        clock[thread] = self.index + 1
+
+    def join(self, clock: list[int], other: list[int]) -> None:
+        """Whoever has `clock` knows from now on what is known by `other`."""
+        for thread, time in enumerate(other):
+            if time > clock[thread]:
+                clock[thread] = time
+        if clock is self.host:
+            self.news += 1
 
     def access(self, queue: Queue, read: Numbers, target: int, state: str, block: bool = False, free: str = "") -> None:
         """Read, write and, if it blocks, let the host wait. free: when a source may be written, as `Upload` has it."""
-        self.act(ON_HOST if free == "return" else queue)
-        for number in read:
-            self.read(number, self.thread)
-        self.act(queue)
-        alias = free in SHARED and any(self.extents[number][0] == self.extents[target][0] for number in read)
+        if free == "return":
+            self.act(ON_HOST)
+            for number in read:
+                self.read(number, HOST)
+            self.act(queue)
+        else:
+            self.act(queue)
+            for number in read:
+                self.read(number, self.thread)
+        alias = free in SHARED and self.extents[target][0] in [self.extents[number][0] for number in read]
         if state == VALID and (target in self.aliases or (alias and target in self.known)):
             raise _Found("redefined", -1, self.extents[target][0], f"buffer {target} is made again")
         if alias:
@@ -137,7 +158,27 @@ class _Proof:
         if free == "never":
             self.read(read[0], FOREVER)
         if block:
-            self.host[:] = self.clock  # which joined the host's when the command was issued
+            self.block()
+
+    def compiled(self, queue: Queue, read: Numbers, targets: Numbers, block: bool) -> None:
+        """Read all operands, then write every result, each into bytes of its own."""
+        self.act(queue)
+        for number in read:
+            self.read(number, self.thread)
+        for number in targets:
+            again = any(self.written[span] == self.index for span in self.spans_of[number])
+            if number in self.aliases or again:
+                raise _Found("redefined", -1, self.extents[number][0], f"buffer {number} is made again")
+            self.write(number, VALID)
+        if block:
+            self.block()
+
+    def block(self) -> None:
+        """The host waits for the command, whose clock joined the host's when it was issued."""
+        if self.thread != HOST:
+            self.host[:] = self.clock
+            self.news += 1
+            self.heard[self.thread] = self.news
 
     def record(self, queue: Queue, event: int) -> None:
         self.act(queue)
@@ -149,71 +190,89 @@ class _Proof:
         self.act(queue)
         if event not in self.events:
             raise _Found("unrecorded", -1, None, f"event {event} is waited for")
-        _join(self.clock, self.events[event][1])
+        self.join(self.clock, self.events[event][1])
 
     def synchronize(self, queue: Queue) -> None:
-        _join(self.host, self.queues[queue][1])
+        self.join(self.host, self.queues[queue][1])
 
-    def use(self, number: int) -> list[_Span]:
-        """The spans of a buffer, which must be there if it is an alias."""
-        thread, index = self.aliases.get(number, (HOST, -1))
-        if self.clock[thread] <= index:
-            raise _Found("race", index, self.extents[number][0], f"buffer {number} is used")
+    def use(self, number: int) -> None:
+        """A buffer must be there if it is an alias."""
+        if number in self.aliases:
+            thread, index = self.aliases[number]
+            if self.clock[thread] <= index:
+                raise _Found("race", index, self.extents[number][0], f"buffer {number} is used")
         self.known.add(number)
-        return self.spans[number]
+
+    def found(self, rule: str, first: int, span: int, what: str) -> _Found:
+        storage, start, stop = self.spans[span]
+        return _Found(rule, first, storage, f"bytes [{start}, {stop}) are {what}")
 
     def read(self, number: int, thread: int) -> None:
         """Every byte must be written before, and valid."""
-        for span in self.use(number):
-            if self.clock[span.thread] <= span.index:
-                raise _Found("race", span.index, span.storage, f"{span} are read")
-            if span.state != VALID:
-                raise _Found(span.state, span.index, span.storage, f"{span} are read")
-            span.readers[thread] = self.index
+        self.use(number)
+        for span in self.spans_of[number]:
+            if self.clock[self.writer[span]] <= self.written[span]:
+                raise self.found("race", self.written[span], span, "read")
+            if self.state[span] != VALID:
+                raise self.found(self.state[span], self.written[span], span, "read")
+            self.readers[span][thread] = self.index
 
     def write(self, number: int, state: str) -> None:
         """Every earlier access must be over, and what was released may only be taken by a new buffer."""
         new, clock = state == VALID and number not in self.known, self.clock
-        for span in self.use(number):
-            if clock[span.thread] <= span.index:
-                raise _Found("race", span.index, span.storage, f"{span} are written")
-            for reader, index in span.readers.items():
-                if clock[reader] <= index:
-                    raise _Found("kept" if reader == FOREVER else "race", index, span.storage, f"{span} are written")
-            if span.state == RELEASED and not new:
-                raise _Found("released", span.index, span.storage, f"{span} are written")
-            span.thread, span.index, span.state, span.readers = self.thread, self.index, state, {}
+        self.use(number)
+        for span in self.spans_of[number]:
+            if clock[self.writer[span]] <= self.written[span]:
+                raise self.found("race", self.written[span], span, "written")
+            if self.readers[span]:
+                for reader, index in self.readers[span].items():
+                    if clock[reader] <= index:
+                        raise self.found("kept" if reader == FOREVER else "race", index, span, "written")
+                self.readers[span] = {}
+            if self.state[span] == RELEASED and not new:
+                raise self.found("released", self.written[span], span, "written")
+            self.writer[span], self.written[span], self.state[span] = self.thread, self.index, state
 
 
-# kind: (what it does on its queue, all else that a proof may know of it); a kind without a stream is the host's
+#: kind: (what it does on its queue, all else that a proof may know of it, the queue first); a kind without a stream is
+#: the host's.
 COMMANDS: dict[str, tuple[Callable[..., None], Callable[[Any], tuple[Any, ...]]]] = {
-    "Arrange": (_Proof.access, lambda c: ((c.source,), c.target, VALID)),
-    "Upload": (_Proof.access, lambda c: ((c.source,), c.target, VALID, c.blocking, c.source_free)),
-    "Download": (_Proof.access, lambda c: ((c.source,), c.target, VALID, c.blocking)),
-    "Copy": (_Proof.access, lambda c: ((c.source,), c.target, VALID, c.blocking)),
-    "Launch": (_Proof.access, lambda c: (c.operands, c.target, VALID, c.blocking, "last use" if c.view else "")),
-    "Release": (_Proof.access, lambda c: ((), c.buffer, RELEASED)),
-    "Overwrite": (_Proof.access, lambda c: ((), c.buffer, OVERWRITTEN)),
-    "Record": (_Proof.record, lambda c: (c.event,)),
-    "Wait": (_Proof.wait, lambda c: (c.event,)),
-    "SynchronizeEvent": (_Proof.wait, lambda c: (c.event,)),
-    "Synchronize": (_Proof.synchronize, lambda c: ()),
+    "Arrange": (_Proof.access, lambda c: (ON_HOST, (c.source,), c.target, VALID)),
+    "Upload": (
+        _Proof.access,
+        lambda c: ((c.place, c.stream), (c.source,), c.target, VALID, c.blocking, c.source_free),
+    ),
+    "Download": (_Proof.access, lambda c: ((c.place, c.stream), (c.source,), c.target, VALID, c.blocking)),
+    "Copy": (_Proof.access, lambda c: ((c.place, c.stream), (c.source,), c.target, VALID, c.blocking)),
+    "Launch": (
+        _Proof.access,
+        lambda c: ((c.place, c.stream), c.operands, c.target, VALID, c.blocking, "last use" if c.view else ""),
+    ),
+    "LaunchCompiled": (_Proof.compiled, lambda c: ((c.place, c.stream), c.operands, c.targets, c.blocking)),
+    "Release": (_Proof.access, lambda c: ((c.place, c.stream), (), c.buffer, RELEASED)),
+    "Overwrite": (_Proof.access, lambda c: (ON_HOST, (), c.buffer, OVERWRITTEN)),
+    "Record": (_Proof.record, lambda c: ((c.place, c.stream), c.event)),
+    "Wait": (_Proof.wait, lambda c: ((c.place, c.stream), c.event)),
+    "SynchronizeEvent": (_Proof.wait, lambda c: (ON_HOST, c.event)),
+    "Synchronize": (_Proof.synchronize, lambda c: ((c.place, c.stream),)),
 }
+ACTIONS = {kind: action for kind, (action, _) in COMMANDS.items()}
+FIELDS = {kind: fields for kind, (_, fields) in COMMANDS.items()}
 
 
 def _prove(shape: Shape) -> Violation | None:
     proof = _Proof(shape)
     try:
-        for proof.index, (kind, queue, fields) in enumerate(shape.commands):
-            COMMANDS[kind][0](proof, queue, *fields)
+        for proof.index, (kind, fields) in enumerate(shape.commands):
+            ACTIONS[kind](proof, *fields)
         proof.index = len(shape.commands)
         proof.act(ON_HOST)
         for number in shape.results:
             proof.read(number, HOST)
     except _Found as found:
         rule, first, storage, what = found.args
-        at = [f"queue {place}.{stream}" if place != HOST else "the host" for _, (place, stream), _ in shape.commands]
-        names = [f"command {n} ({kind} on {at[n]})" for n, (kind, _, _) in enumerate(shape.commands)]
+        at = [f"queue {place}.{stream}" if place != HOST else "the host" for _, ((place, stream), *_) in shape.commands]
+        names = [f"command {n} ({kind} on {at[n]})" for n, (kind, _) in enumerate(shape.commands)]
         names += ["the host, after the last command", "the host, before the first command"]
         where = names[proof.index] + ("" if storage is None else f", storage {storage}")
         message = f"{what} but {SHOULD[rule].format(first=names[first])} [{where}]"
@@ -223,9 +282,7 @@ def _prove(shape: Shape) -> Violation | None:
 
 def shape_key(schedule: Schedule) -> Shape:
     """What the proof depends on: the same for schedules that differ in ops, attributes, values or layouts only."""
-    issued: tuple[Any, ...] = schedule.commands
-    queued = [(type(c).__name__, (c.place, c.stream) if hasattr(c, "stream") else ON_HOST, c) for c in issued]
-    commands = tuple([(kind, queue, COMMANDS[kind][1](c)) for kind, queue, c in queued])
+    commands = tuple([(kind := type(c).__name__, FIELDS[kind](c)) for c in schedule.commands])
     extents = tuple([(b.storage, b.start, b.stop) for b in schedule.buffers])
     return Shape(commands, extents, schedule.inputs, schedule.results + tuple([n for _, n in schedule.probes]))
 

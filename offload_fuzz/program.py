@@ -24,12 +24,9 @@ class Node:
     type: ArrayType
 
     def same_as(self, other: Node) -> bool:
-        """Equality by content."""
-        return (self.op, self.operands, dict(self.attributes), self.type) == (
-            other.op,
-            other.operands,
-            dict(other.attributes),
-            other.type,
+        """Equality by content: attributes as they print, which tells -0.0 from 0.0 and 1 from True, and NaN is NaN."""
+        return (self.op, self.operands, self.type) == (other.op, other.operands, other.type) and (
+            sorted(map(repr, self.attributes.items())) == sorted(map(repr, other.attributes.items()))
         )
 
 
@@ -41,7 +38,8 @@ def attribute_text(node: Node) -> str:
 def node_line(value: int, node: Node) -> str:
     """One node as a line without indentation."""
     operands = ", ".join(f"v{o}" for o in node.operands)
-    return f"v{value}: {node.type} = {node.op} {operands}{attribute_text(node)}"
+    rest = f"{operands}{attribute_text(node)}" if operands else attribute_text(node)[2:]
+    return f"v{value}: {node.type} = {node.op} {rest}".rstrip()
 
 
 def pretty_by_repr(self: object, printer: Any, cycle: bool) -> None:

@@ -16,6 +16,7 @@ from offload_fuzz.contract import Contract
 from offload_fuzz.enclosure import Enclosure, exact
 from offload_fuzz.errors import OffloadError, UsageError
 from offload_fuzz.ops.base import OPS, Application, find_op
+from offload_fuzz.ops.outward import inside
 from offload_fuzz.program import Node, Program
 from offload_fuzz.types import Array, ArrayType
 
@@ -70,11 +71,32 @@ def type_name(error: BaseException) -> str:
     return type(error).__name__
 
 
-def evaluate_program(program: Program, contract: Contract) -> list[Known]:
-    """Every value of the program under one contract, inputs first."""
+def evaluate_program(program: Program, contract: Contract, regions: Sequence[Sequence[int]] = ()) -> list[Known]:
+    """Every value of the program under one contract, inputs first.
+
+    regions: value numbers of nodes that are compiled together. Inside a region a value may be used unrounded, and where
+    the contract names a rewrite of two ops, or allows reassociation, the user's enclosure is unknown.
+    """
     values = [known(x) for x in program.inputs]
-    for node in program.nodes:
-        values.append(evaluate_node(node, values, contract))
+    region_of = {v: i for i, region in enumerate(regions) for v in region}
+    unrounded: dict[int, Known] = {}
+    for v, node in program.numbered():
+        region = region_of.get(v)
+        if region is None:
+            values.append(evaluate_node(node, values, contract))
+            continue
+        near = [o for o in node.operands if region_of.get(o) == region]
+        operands = [unrounded[o] if o in near else values[o] for o in node.operands]
+        value = evaluate(node.op, node.attributes, node.type, operands, contract)
+        if any(contract.rewrites(program.nodes[o - len(program.inputs)].op, node.op) for o in near):
+            value = Known(value.value, None)
+        values.append(value)
+        unrounded[v] = value
+        if value.enclosure is not None:
+            used = [k.value for k in operands]
+            sure = all(k.enclosure is not None and k.enclosure.is_certain for k in operands)
+            e = inside(find_op(node.op), node.type, used if sure else None, value.enclosure, contract)
+            unrounded[v] = Known(value.value, e)
     return values
 
 

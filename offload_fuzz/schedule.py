@@ -3,6 +3,9 @@
 The host issues commands in list order. A host command (place 0) runs when it is issued. A command of another place is
 put on its queue (place, stream) when issued and runs after everything before it on that queue; with `blocking` the
 host goes on only when it is done. Between queues there is no order but what events and synchronisation make.
+
+Commands and buffers are never changed once made. They are not declared frozen, since a plan makes about 60 of them and
+a frozen one takes three times as long to make.
 """
 
 from __future__ import annotations
@@ -10,14 +13,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
-from attrs import frozen
+from attrs import define, frozen
 
 from offload_fuzz.types import ArrayType
 
 HOST = 0
 
 
-@frozen(slots=True)
+@define(unsafe_hash=True)
 class Buffer:
     """A value held at a place: bytes [start, stop) of a storage. Buffers of one storage may overlap (aliases)."""
 
@@ -28,7 +31,7 @@ class Buffer:
     stop: int
 
 
-@frozen(slots=True)
+@define(unsafe_hash=True)
 class Arrange:
     """Host: copy `source` into a new host array `target` of this layout, alignment and writability."""
 
@@ -39,7 +42,7 @@ class Arrange:
     readonly: bool
 
 
-@frozen(slots=True)
+@define(unsafe_hash=True)
 class Upload:
     """Queue (place, stream): read host buffer `source`, write device buffer `target`.
 
@@ -55,7 +58,7 @@ class Upload:
     source_free: str
 
 
-@frozen(slots=True)
+@define(unsafe_hash=True)
 class Download:
     """Queue (place, stream): read device buffer `source`, write host buffer `target`."""
 
@@ -66,7 +69,7 @@ class Download:
     blocking: bool
 
 
-@frozen(slots=True)
+@define(unsafe_hash=True)
 class Copy:
     """Queue (place, stream) of the receiving device: read `source` of device `source_place`, write `target`."""
 
@@ -78,7 +81,7 @@ class Copy:
     blocking: bool
 
 
-@frozen(slots=True)
+@define(unsafe_hash=True)
 class Launch:
     """Queue (place, stream), or the host: compute node `value` from `operands` into `target`.
 
@@ -98,7 +101,30 @@ class Launch:
     view: bool = False
 
 
-@frozen(slots=True)
+@define(unsafe_hash=True)
+class LaunchCompiled:
+    """Queue (place, stream): compute several nodes as one compiled region, from `operands` into `targets`.
+
+    nodes: (op, operand numbers, attributes) in order, where number i < len(operands) is that operand and node j makes
+    number len(operands) + j. results: the numbers that `targets` receive. values: the value of each node.
+    """
+
+    place: int
+    stream: int
+    values: tuple[int, ...]
+    nodes: tuple[tuple[str, tuple[int, ...], Mapping[str, Any]], ...]
+    operands: tuple[int, ...]
+    results: tuple[int, ...]
+    targets: tuple[int, ...]
+    blocking: bool
+
+    @property
+    def value(self) -> int:
+        """The last value that the region makes."""
+        return self.values[-1]
+
+
+@define(unsafe_hash=True)
 class Record:
     """Queue (place, stream): mark `event` when everything before it on the queue is done. Each event once."""
 
@@ -107,7 +133,7 @@ class Record:
     event: int
 
 
-@frozen(slots=True)
+@define(unsafe_hash=True)
 class Wait:
     """Queue (place, stream): what follows on the queue runs after `event`, whose record was issued before."""
 
@@ -116,7 +142,7 @@ class Wait:
     event: int
 
 
-@frozen(slots=True)
+@define(unsafe_hash=True)
 class Synchronize:
     """Host: go on when queue (place, stream) has run everything issued so far."""
 
@@ -124,7 +150,7 @@ class Synchronize:
     stream: int
 
 
-@frozen(slots=True)
+@define(unsafe_hash=True)
 class SynchronizeEvent:
     """Host: go on when `event` has happened."""
 
@@ -132,7 +158,7 @@ class SynchronizeEvent:
     event: int
 
 
-@frozen(slots=True)
+@define(unsafe_hash=True)
 class Release:
     """Queue (place, stream): give the buffer's memory back; a write to all its bytes, after which none is valid."""
 
@@ -141,7 +167,7 @@ class Release:
     buffer: int
 
 
-@frozen(slots=True)
+@define(unsafe_hash=True)
 class Overwrite:
     """Host: write other bytes over host buffer `buffer`, which nobody needs any more."""
 
@@ -149,7 +175,18 @@ class Overwrite:
 
 
 Command: TypeAlias = (
-    Arrange | Upload | Download | Copy | Launch | Record | Wait | Synchronize | SynchronizeEvent | Release | Overwrite
+    Arrange
+    | Upload
+    | Download
+    | Copy
+    | Launch
+    | LaunchCompiled
+    | Record
+    | Wait
+    | Synchronize
+    | SynchronizeEvent
+    | Release
+    | Overwrite
 )
 
 
@@ -158,6 +195,7 @@ class Schedule:
     """commands: in host issue order. buffers: by number. inputs: the host buffers that hold the program's inputs.
 
     results: the host buffers of the outputs. probes: (value, host buffer) pairs read back for the local judge.
+    regions: the values that were compiled together, region by region.
     """
 
     commands: tuple[Command, ...]
@@ -165,3 +203,4 @@ class Schedule:
     inputs: tuple[int, ...]
     results: tuple[int, ...]
     probes: tuple[tuple[int, int], ...] = ()
+    regions: tuple[tuple[int, ...], ...] = ()

@@ -11,6 +11,7 @@ a NaN is its bits, `nan:0x7fc00000`.
 from __future__ import annotations
 
 import ast
+import math
 import re
 import warnings
 from collections.abc import Callable, Sequence
@@ -18,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from offload_fuzz.enclosure import is_float
+from offload_fuzz.enclosure import components, is_float
 from offload_fuzz.errors import InvalidProgram, OffloadError
 from offload_fuzz.ops.base import find_op
 from offload_fuzz.ops.domains import check_attributes
@@ -48,8 +49,11 @@ def parse_element(value: Any, dtype: str) -> Any:
 def elements(array: Array) -> list[str | int | bool]:
     """The elements in row-major order, exactly."""
     flat = np.ascontiguousarray(array).reshape(-1)
+    if array.dtype.kind == "c":
+        pairs = elements(components(flat))
+        return [f"{re},{im}" for re, im in zip(pairs[::2], pairs[1::2], strict=True)]
     if not is_float(array.dtype):
-        return list(flat.tolist())
+        return [int(x) for x in flat] if array.dtype.kind == "V" else list(flat.tolist())
     with np.errstate(invalid="ignore"):  # a signalling NaN is no offence here
         found: list[str | int | bool] = [_hex(x) for x in flat.astype(np.float64).tolist()]
         nan = np.flatnonzero(np.isnan(flat)).tolist()
@@ -70,16 +74,18 @@ def array_from(type: ArrayType, values: Sequence[Any]) -> Array:
     if len(values) != type.size:
         raise ValueError(f"{type} has {type.size} elements but got {len(values)}")
     d = DTYPES[type.dtype]
-    if d.precision:
+    if d.component:
+        flat = _complex(values, DTYPES[d.component]).view(d.np)
+    elif d.precision:
         flat = _floats(values, d)
     elif d.kind == "bool":
         _all_of(bool, values, "true or false")
         flat = np.array(values, d.np)
     else:
         _all_of(int, values, "an int")
-        info = np.iinfo(d.np)
+        bottom, top = d.range
         for i, v in enumerate(values):
-            if not info.min <= v <= info.max:
+            if not bottom <= v <= top:
                 raise ValueError(f"element [{i}] is {shown(v)}, which {d.name} cannot hold")
         flat = np.array(values, d.np)
     return flat.reshape(type.shape)
@@ -89,6 +95,17 @@ def _all_of(wanted: Any, values: Sequence[Any], should_be: str) -> None:
     for i, v in enumerate(values):
         if type(v) is not wanted:
             raise ValueError(f"element [{i}] is {shown(v)} but should be {should_be}")
+
+
+def _complex(values: Sequence[Any], component: DType) -> Array:
+    """Real and imaginary parts in turn, from pairs such as '0x1p+0,-0x1p+1'."""
+    found = []
+    for i, v in enumerate(values):
+        pair = v.split(",") if type(v) is str else ()
+        if len(pair) != 2:
+            raise ValueError(f"element [{i}] is {shown(v)} but should be two floats such as '0x1p+0,-0x1p+1'")
+        found += pair
+    return _floats(found, component)
 
 
 def _floats(values: Sequence[Any], d: DType) -> Array:
@@ -155,11 +172,13 @@ def window(program: Program, value: int, around: int = 2) -> str:
 
 
 # --------------------------------------------------------------------------------------------------------- parse
-_SHAPE = r"[a-z0-9]+\[(?:[0-9]{1,18}(?:,[0-9]{1,18})*)?\]"
+_SHAPE = r"[a-z0-9_]+\[(?:[0-9]{1,18}(?:,[0-9]{1,18})*)?\]"
 _TYPE = re.compile(_SHAPE + r"\Z")
 _HEADER = re.compile(r"program\((.*)\)\Z", re.DOTALL)
 _INPUT = re.compile(rf"v([0-9]{{1,9}}): ({_SHAPE})(?: = data\(([^()]*)\))?(?:, |\Z)")
-_NODE = re.compile(r"v([0-9]{1,9}): (\S+) = ([^\W\d]\w*)(?: (v[0-9]{1,9}(?:, v[0-9]{1,9})*))?(?:, (.*))?\Z")
+_NODE = re.compile(
+    r"v([0-9]{1,9}): (\S+) = ([^\W\d]\w*)(?: (v[0-9]{1,9}(?:, v[0-9]{1,9})*))?(?:(?:, | (?=[a-z]\w*=))(.*))?\Z"
+)
 _CODE = re.compile(r"""(?:[^#'"]|'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")*+""")
 
 
@@ -280,6 +299,11 @@ def _call(arguments: str) -> ast.Call:
 
 
 def _literal(tree: ast.expr, what: str) -> Any:
+    match tree:
+        case ast.Name(id="inf" | "nan" as name):
+            return float(name)
+        case ast.UnaryOp(op=ast.USub(), operand=ast.Name(id="inf")):
+            return -math.inf
     try:
         return ast.literal_eval(tree)
     except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):

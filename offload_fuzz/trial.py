@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import Any
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from offload_fuzz import schedule as s
-from offload_fuzz.contract import Contract, union
+from offload_fuzz.contract import LIBERTIES, Contract, union
 from offload_fuzz.device import Place
 from offload_fuzz.enclosure import Enclosure
 from offload_fuzz.errors import InternalError
@@ -34,7 +36,8 @@ class Planned:
 class Trial:
     """program on places (the host first) under `contract`; values: what the reference knows of every value.
 
-    expected: per output its enclosure, None where unknown; expected_bytes: of outputs that are singletons.
+    expected: per output its enclosure, None where unknown; expected_bytes: of outputs that are singletons. stored:
+    `expected` comes from a file and counts for every run.
     """
 
     program: Program
@@ -43,16 +46,35 @@ class Trial:
     values: tuple[Known, ...]
     expected: tuple[Enclosure | None, ...]
     planned: list[Planned] = field(factory=list)
+    stored: bool = False
+    _compiled: dict[Any, tuple[Enclosure | None, ...]] = field(factory=dict)
     expected_bytes: tuple[bytes | None, ...] = field(init=False)
 
     @expected_bytes.default
     def _bytes(self) -> tuple[bytes | None, ...]:
         return tuple(e.lo.tobytes() if e is not None and e.is_singleton else None for e in self.expected)
 
+    def expected_of(self, run: Run) -> tuple[Enclosure | None, ...]:
+        """What is allowed for the outputs of a run: `expected`, and more where nodes were compiled together."""
+        if not run.regions or self.stored:
+            return self.expected
+        found = self._compiled.get(run.regions)
+        if found is None:
+            with quiet():
+                values = evaluate_program(self.program, self.contract, run.regions)
+            found = self._compiled[run.regions] = tuple(values[v].enclosure for v in self.program.outputs)
+        return found
 
-def contract_of_places(places: Sequence[Place]) -> Contract:
-    """The weakest promises over the places."""
-    return union(p.features.contract for p in places)
+
+@lru_cache(maxsize=256)
+def contract_of_places(places: tuple[Place, ...]) -> Contract:
+    """The weakest promises over the places; one that compiles nothing takes no liberties there, whatever it says."""
+    contracts = [p.features.contract for p in places]
+    none = frozenset(LIBERTIES)
+    return union(
+        c if p.features.compile else evolve(c, compiled_excludes=none, compiled_rewrites=frozenset())
+        for p, c in zip(places, contracts, strict=True)
+    )
 
 
 def new_trial(
@@ -70,8 +92,8 @@ def new_trial(
         with quiet():
             values = tuple(evaluate_program(program, contract))
     if expected is None:
-        expected = tuple(values[v].enclosure for v in program.outputs)
-    return Trial(program, places, contract, values, expected)
+        return Trial(program, places, contract, values, tuple(values[v].enclosure for v in program.outputs))
+    return Trial(program, places, contract, values, expected, stored=True)
 
 
 def run_plan(

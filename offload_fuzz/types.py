@@ -1,7 +1,8 @@
 """dtypes, their kinds and promotion, and `ArrayType`: the words that every other module speaks in.
 
 Kinds and promotion are those of the Python array API standard 2024.12 (`isdtype`, "Type Promotion Rules"),
-extended by float16 and bfloat16, which promote to float32 and float64 but not with each other.
+extended by float16 and bfloat16, which promote to float32 and float64 but not with each other, and by the narrow dtypes
+(float8, int4) of ml_dtypes, which are moved, cast and compared, and promote with nothing.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ class DType:
 
     `precision` counts significand bits with the hidden one; `emin` and `emax` are the exponents of the smallest
     normal and of the largest finite number when a number is written 1.f * 2**e (IEEE 754-2019, section 3.3).
+    `component` is the dtype of the real and of the imaginary part of a complex dtype. `finite`: the format has no
+    infinity, and the bits of its last number are a NaN (Micikevicius et al., "FP8 Formats for Deep Learning", 2022).
     """
 
     name: str
@@ -37,6 +40,8 @@ class DType:
     precision: int = 0
     emin: int = 0
     emax: int = 0
+    component: str = ""
+    finite: bool = False
 
     @property
     def eta(self) -> float:
@@ -51,12 +56,19 @@ class DType:
     @property
     def max(self) -> float:
         """The largest finite number."""
-        return math.ldexp(2.0 - math.ldexp(1.0, 1 - self.precision), self.emax)
+        return math.ldexp(2.0 - math.ldexp(1.0, 1 + self.finite - self.precision), self.emax)
+
+    @property
+    def range(self) -> tuple[int, int]:
+        """The smallest and the largest number of an integer dtype."""
+        signed = self.kind in ("signed integer", "narrow signed integer")
+        return (-(1 << self.bits - 1), (1 << self.bits - 1) - 1) if signed else (0, (1 << self.bits) - 1)
 
 
-def _dtype(name: str, kind: str, precision: int = 0, emin: int = 0, emax: int = 0) -> DType:
-    dt = np.dtype(ml_dtypes.bfloat16 if name == "bfloat16" else name)
-    return DType(name, kind, dt.itemsize * 8, dt, precision, emin, emax)
+def _dtype(name: str, kind: str, precision: int = 0, emin: int = 0, emax: int = 0, **more: Any) -> DType:
+    dt = np.dtype(getattr(ml_dtypes, name, name))
+    bits = 4 if "int4" in (name, name[1:]) else dt.itemsize * 8
+    return DType(name, kind, bits, dt, precision, emin, emax, **more)
 
 
 DTYPES: dict[str, DType] = {
@@ -69,6 +81,12 @@ DTYPES: dict[str, DType] = {
         _dtype("bfloat16", "real floating", 8, -126, 127),
         _dtype("float32", "real floating", 24, -126, 127),
         _dtype("float64", "real floating", 53, -1022, 1023),
+        _dtype("complex64", "complex floating", component="float32"),
+        _dtype("complex128", "complex floating", component="float64"),
+        _dtype("float8_e4m3fn", "narrow floating", 4, -6, 8, finite=True),
+        _dtype("float8_e5m2", "narrow floating", 3, -14, 15),
+        _dtype("int4", "narrow signed integer"),
+        _dtype("uint4", "narrow unsigned integer"),
     )
 }
 
@@ -80,14 +98,28 @@ KINDS: dict[str, frozenset[str]] = {
     "unsigned integer": frozenset({"unsigned integer"}),
     "integral": frozenset({"signed integer", "unsigned integer"}),
     "real floating": frozenset({"real floating"}),
-    "numeric": frozenset({"signed integer", "unsigned integer", "real floating"}),
-    "any": frozenset({"bool", "signed integer", "unsigned integer", "real floating"}),
+    "complex floating": frozenset({"complex floating"}),
+    "narrow floating": frozenset({"narrow floating"}),
+    "narrow integer": frozenset({"narrow signed integer", "narrow unsigned integer"}),
+    "real numeric": frozenset({"signed integer", "unsigned integer", "real floating"}),
+    "numeric": frozenset({"signed integer", "unsigned integer", "real floating", "complex floating"}),
+    "any": frozenset(d.kind for d in DTYPES.values()),
 }
 
 
 def is_floating(dtype: str) -> bool:
-    """Whether `dtype` is a real floating-point dtype."""
+    """Whether `dtype` is a real floating-point dtype, a narrow one included."""
     return DTYPES[dtype].precision > 0
+
+
+def is_complex(dtype: str) -> bool:
+    """Whether `dtype` is a complex floating-point dtype."""
+    return DTYPES[dtype].kind == "complex floating"
+
+
+def has_nan(dtype: str) -> bool:
+    """Whether `dtype` is a real or complex floating-point dtype."""
+    return DTYPES[dtype].precision > 0 or DTYPES[dtype].component != ""
 
 
 @cache
@@ -113,6 +145,9 @@ def promote(dtype1: str, dtype2: str) -> str:
         bits = signed.bits if signed.bits > unsigned.bits else 2 * unsigned.bits
         if bits <= 64:
             return f"int{bits}"
+    parts = {d.component or d.name for d in (a, b)}
+    if (a.component or b.component) and parts <= {"float32", "float64"}:
+        return "complex128" if "float64" in parts else "complex64"
     raise InvalidProgram(f"{dtype1} and {dtype2} do not promote; insert an astype")
 
 

@@ -1,4 +1,4 @@
-"""What to try: Hypothesis strategies for programs, plans and cases. The campaign draws from these same strategies.
+"""What to try: Hypothesis strategies for programs, plans and cases. A campaign's cases are made by the same builder.
 
 cases(devices)      a program with a plan: every node drawn together with its placement and modes
 programs()          a program alone
@@ -10,7 +10,7 @@ steps(ops, devices) an op with its placement and modes, for `CaseBuilder.apply`
 if __name__ != "offload_fuzz.strategies":
     raise ImportError("import it as offload_fuzz.strategies")
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -31,8 +31,12 @@ from .choices import Choices
 from .modes import plan_for
 from .placements import placements as placements
 
-WILD_PERCENT, LARGE_PERMILLE = 42, 18
+#: Shares of wild programs (percent) and of large ones (permille), by Hypothesis's bytes, of which fewer are high, and
+#: by the even ones of a seed: either way about 30% are wild.
+DRAWN_SHARES, SEEDED_SHARES = (42, 18), (30, 18)
 LARGE_NODES = 4
+#: Bytes of a seed, enough that a campaign never meets one twice, and the cases that are grown from it.
+SEED_BYTES, PER_SEED = 12, 8
 
 
 def _bytes(n: int) -> st.SearchStrategy[bytes]:
@@ -45,7 +49,7 @@ def _op_table(ops: tuple[str, ...], dtypes: tuple[str, ...]) -> tuple[str, ...]:
     found = tuple(o for o in ops if any(d in OPS[o].dtypes for d in dtypes))
     if not found:
         raise UsageError(f"no op of {', '.join(ops)} takes any of the dtypes {', '.join(dtypes)}; widen either list")
-    return tuple(sorted(found, key=lambda o: (len(OPS[o].operands), len(OPS[o].attributes), list(OPS).index(o))))
+    return tuple(sorted(found, key=lambda o: (len(OPS[o].operands) or 9, len(OPS[o].attributes), list(OPS).index(o))))
 
 
 def known_ops(ops: Sequence[str] | None) -> tuple[str, ...]:
@@ -63,12 +67,20 @@ def known_dtypes(dtypes: Sequence[str] | None) -> tuple[str, ...]:
     return tuple(dtypes)
 
 
-def _case(header: bytes, steps: Sequence[bytes], devices: Any, ops: tuple[str, ...], dtypes: tuple[str, ...]) -> Case:
+def _case(
+    header: bytes,
+    steps: Sequence[bytes],
+    devices: Any,
+    ops: tuple[str, ...],
+    dtypes: tuple[str, ...],
+    shares: tuple[int, int],
+) -> Case:
+    wild, large = shares
     builder = CaseBuilder(devices, dtypes)
     flavour = Choices(header[:4])
     builder.header = Choices(header[4:])
-    builder.wild = flavour.chance(WILD_PERCENT)
-    builder.large = flavour.below(1000) >= 1000 - LARGE_PERMILLE
+    builder.wild = flavour.chance(wild)
+    builder.large = flavour.below(1000) >= 1000 - large
     with quiet():
         for data in steps[:LARGE_NODES] if builder.large else steps:
             builder.skipped += builder._step(Step(Choices(data).pick(ops), data), (), {}) is None
@@ -89,16 +101,50 @@ def cases(
     devices: specs or devices that fill the roles d0, d1, ...; ops, dtypes: names to draw from (default: all).
     Raises `UsageError` for unknown names or devices.
     """
+    make = _case_maker(devices, max_nodes, min_nodes, ops, dtypes, DRAWN_SHARES)
+    return st.builds(make, _bytes(HEADER_BYTES), st.lists(_bytes(STEP_BYTES), min_size=min_nodes, max_size=max_nodes))
+
+
+def seeded_cases(
+    devices: Sequence[Any], max_nodes: int, min_nodes: int, ops: Sequence[str] | None, dtypes: Sequence[str] | None
+) -> st.SearchStrategy[Iterator[tuple[Case, bytes]]]:
+    """The cases of `cases`, `PER_SEED` grown from each short seed drawn, each with a seed for its further plans.
+
+    For the campaign, which has a reducer of its own: these do not shrink. Hypothesis takes 0.3 ms for a test case
+    whatever is in it and another 0.4 ms for the bytes of ten nodes; and it repeats parts of one list in the next, by
+    which one in twelve of `cases` is a duplicate. The seed of zeros gives the simplest case, once.
+    """
+    make = _case_maker(devices, max_nodes, min_nodes, ops, dtypes, SEEDED_SHARES)
+
+    def grow(data: bytes) -> Iterator[tuple[Case, bytes]]:
+        if not any(data):
+            yield make(bytes(HEADER_BYTES), [bytes(STEP_BYTES)] * min_nodes), data
+            return
+        for number in range(PER_SEED):
+            seed = data + bytes([number])
+            nodes = min_nodes + Choices.expanded(seed + b"nodes", 2).below(max_nodes + 1 - min_nodes)
+            drawn = Choices.expanded(seed, HEADER_BYTES + nodes * STEP_BYTES).data
+            steps = [drawn[at : at + STEP_BYTES] for at in range(HEADER_BYTES, len(drawn), STEP_BYTES)]
+            yield make(drawn[:HEADER_BYTES], steps), seed + b"plans"
+
+    return _bytes(SEED_BYTES).map(grow)
+
+
+def _case_maker(
+    devices: Sequence[Any],
+    max_nodes: int,
+    min_nodes: int,
+    ops: Sequence[str] | None,
+    dtypes: Sequence[str] | None,
+    shares: tuple[int, int],
+) -> Callable[[bytes, Sequence[bytes]], Case]:
+    """What makes a case out of the bytes of its header and of its steps."""
     if not 1 <= min_nodes <= max_nodes:
         raise UsageError(f"min_nodes is {min_nodes} and max_nodes {max_nodes} but 1 <= min_nodes <= max_nodes [cases]")
     names = known_dtypes(dtypes)
     table = _op_table(known_ops(ops), names)
     places = open_places(tuple(devices))
-    return st.builds(
-        lambda header, steps: _case(header, steps, places, table, names),
-        _bytes(HEADER_BYTES),
-        st.lists(_bytes(STEP_BYTES), min_size=min_nodes, max_size=max_nodes),
-    )
+    return lambda header, steps: _case(header, steps, places, table, names, shares)
 
 
 def programs(

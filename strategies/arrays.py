@@ -18,6 +18,8 @@ EDGES = (7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65, 127, 128, 129, 255, 256, 2
 SMALL = (2, 3, 1, 4, 5, 6)
 LARGE = (10_000, 16_384, 20_003, 65_536, 65_537, 100_000, 262_147, 1_000_003, 2_097_152)
 MAX_SIZE = 8_192
+#: Where a new shape is dear (`Features.shapes`), most inputs have one of these.
+POOL = ((2, 3), (3,), (4, 4), (17,), (2, 3, 4), (), (1, 3), (64, 65), (4097,), (0, 3))
 FLAVOURS = ("dyadic", "ones", "counting", "wild", "full")
 
 #: How often each dtype is drawn, in shares.
@@ -35,11 +37,22 @@ DTYPE_SHARES = {
     "uint32": 3,
     "uint64": 3,
     "bool": 8,
+    "complex64": 5,
+    "complex128": 3,
+    "float8_e4m3fn": 2,
+    "float8_e5m2": 2,
+    "int4": 2,
+    "uint4": 2,
 }
 
 
-def draw_shape(choices: Choices) -> tuple[int, ...]:
-    """A shape of rank 0 to 5, of at most `MAX_SIZE` elements; in about 1 of 40 an axis is empty."""
+def draw_shape(choices: Choices, pooled: bool = False) -> tuple[int, ...]:
+    """A shape of rank 0 to 5, of at most `MAX_SIZE` elements; in about 1 of 40 an axis is empty.
+
+    pooled: 7 of 8 are from `POOL`.
+    """
+    if pooled and not choices.chance(13):
+        return choices.pick(POOL)
     rank = choices.pick((2, 1, 2, 3, 1, 2, 3, 2, 1, 0, 4, 5))
     shape: list[int] = []
     room = MAX_SIZE
@@ -79,14 +92,14 @@ def table(dtype: str, flavour: str) -> Array:
     if d.kind == "bool":
         return np.array([False, True, True, False, True])
     if not d.precision:
-        info = np.iinfo(d.np)
-        small = [1, 2, 3, 0, 4, 5, 7, 8, 10, 11]
+        bottom, top = d.range
+        small = [n for n in (1, 2, 3, 0, 4, 5, 7, 8, 10, 11) if n <= top]
         if flavour == "ones":
             small = [1]
-        if d.kind == "signed integer" and flavour != "ones":
+        if bottom < 0 and flavour != "ones":
             small += [-1, -2, -3, -5, -8]
         if flavour == "wild":
-            small += [info.max, info.min, info.max - 1, info.min + 1, info.max // 2, info.max // 3]
+            small += [top, bottom, top - 1, bottom + 1, top // 2, top // 3]
         return np.array(small, d.np)
     dyadic = [1.0, 2.0, 3.0, 0.5, -1.0, 0.0, 1.5, -2.0, 4.0, 0.25, -0.5, 2.5, -3.0, 5.0, -1.5, 6.0, 0.75]
     if flavour == "ones":
@@ -113,11 +126,15 @@ def scatter(seed: int, n: int) -> Array:
 def make_data(type: ArrayType, flavour: str, seed: int) -> Array:
     """Data of a type: taken from the flavour's table, counting, or full-range bits; seed 0 is the simplest."""
     n, d = type.size, DTYPES[type.dtype]
+    if d.component:
+        both = make_data(ArrayType(d.component, (*type.shape, 2)), flavour, seed)
+        return frozen_input(both.view(d.np).reshape(type.shape))
     if flavour == "full" and d.kind != "bool":
         bits = scatter(seed + 1, n)
         return frozen_input((bits >> np.uint64(64 - d.bits)).astype(f"u{d.np.itemsize}").view(d.np).reshape(type.shape))
     if flavour == "counting" and d.kind != "bool":
-        return frozen_input((np.arange(n) % 100 + 1).astype(d.np).reshape(type.shape))
+        period = 100 if d.bits > 4 else 7
+        return frozen_input((np.arange(n) % period + 1).astype(d.np).reshape(type.shape))
     values = table(type.dtype, flavour)
     if n <= len(values) and not seed:
         return frozen_input(values[:n].reshape(type.shape))

@@ -3,26 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
-from offload_fuzz.ops import base
+from offload_fuzz.ops import base, shape_domains
 from offload_fuzz.ops.base import Op
-from offload_fuzz.types import ArrayType
+from offload_fuzz.types import DTYPES, ArrayType, is_complex
 
 from .arrays import draw_dtype
 from .choices import Choices
+from .neural import anchor_ranks
+from .operands import anchor_position
+from .shape_attributes import draw_fill, draw_number, draw_repetitions, draw_widths
+
+#: relation of the first operand -> the rank that it must have at least.
+ANCHOR_NDIM = {"vector": 1, "sorted": 1, "triple": 1, "matrix": 2}
 
 
+@cache
 def min_ndim(op: Op) -> int:
     """The rank that the first operand must have at least, from the op's relations and domains."""
     if any(o.relation == "contracts" for o in op.operands):
         return 2
-    return int(any(isinstance(d, (base.UnitAxes, base.Index)) or d == base.Axis() for d in op.attributes.values()))
+    if op.operands and op.operands[0].relation in ANCHOR_NDIM:
+        return ANCHOR_NDIM[op.operands[0].relation]
+    ranks = anchor_ranks(op, anchor_position(op)) if op.operands else None
+    if ranks is not None:
+        return ranks[0]
+    domains = (base.UnitAxes, base.Index, shape_domains.NegativeAxis)
+    return int(any(isinstance(d, domains) or d == base.Axis() for d in op.attributes.values()))
 
 
 def draw_attributes(op: Op, x: ArrayType, choices: Choices, dtypes: tuple[str, ...]) -> dict[str, Any]:
     """One value per attribute of `op`, lawful for a first operand of type `x`."""
-    return {name: DRAW[type(domain)](domain, x, choices, dtypes) for name, domain in op.attributes.items()}
+    drawn: dict[str, Any] = {}
+    for name, domain in op.attributes.items():
+        if isinstance(domain, shape_domains.Position):
+            axis = drawn[domain.axis]
+            drawn[name] = choices.below(max(x.shape[axis], 1)) if -x.ndim <= axis < x.ndim else 0
+        else:
+            drawn[name] = DRAW[type(domain)](domain, x, choices, dtypes)
+    return drawn
 
 
 def _axis(domain: Any, x: ArrayType, choices: Choices, _: Any) -> int | None:
@@ -30,6 +51,13 @@ def _axis(domain: Any, x: ArrayType, choices: Choices, _: Any) -> int | None:
         return None
     axis = choices.below(x.ndim)
     return axis - x.ndim if choices.chance(15) else axis
+
+
+def _dtype_name(_: Any, x: ArrayType, choices: Choices, dtypes: tuple[str, ...]) -> str:
+    """A dtype to convert to: complex numbers to complex ones only."""
+    if is_complex(x.dtype):
+        return choices.pick([d for d in dtypes if is_complex(d)])
+    return draw_dtype(choices, dtypes)
 
 
 def _some_axes(candidates: list[int], choices: Choices) -> tuple[int, ...]:
@@ -104,19 +132,48 @@ def _index(_: Any, x: ArrayType, choices: Choices, __: Any) -> tuple[tuple[int |
     return tuple(parts)
 
 
+def _same_width(_: Any, x: ArrayType, choices: Choices, dtypes: tuple[str, ...]) -> str:
+    """Of the dtypes there are; the operand's own is always one."""
+    bits = DTYPES[x.dtype].bits
+    return choices.pick([d for d in DTYPES if DTYPES[d].bits == bits and d != "bool" and d in {*dtypes, x.dtype}])
+
+
+def _window(domain: Any, x: ArrayType, choices: Choices, _: Any) -> int:
+    fits = min(x.shape[domain.first :], default=1)
+    drawn = int(domain.least) + choices.below(domain.most - domain.least + 1)
+    return max(1, min(fits, drawn))
+
+
+def _divisor(domain: Any, x: ArrayType, choices: Choices, _: Any) -> int:
+    n = x.shape[domain.axis] if domain.axis < x.ndim else 0
+    return choices.pick([r for r in (1, 2, 3, 4, 8, 16, 32) if r == 1 or (n and n % r**domain.power == 0)])
+
+
 DRAW: dict[type, Callable[[Any, ArrayType, Choices, tuple[str, ...]], Any]] = {
     base.Axis: _axis,
     base.Axes: _axes,
     base.Bool: lambda _, __, choices, ___: choices.chance(40),
     base.Range: _range,
     base.Choice: lambda domain, _, choices, __: choices.pick(domain.values),
-    base.DTypeName: lambda _, __, choices, dtypes: draw_dtype(choices, dtypes),
+    base.DTypeName: _dtype_name,
+    base.SameWidthDType: _same_width,
     base.SameSizeShape: _same_size_shape,
     base.BroadcastShape: _broadcast_shape,
     base.Permutation: _permutation,
     base.UnitAxes: _unit_axes,
     base.NewAxis: _new_axis,
     base.Index: _index,
+    shape_domains.Shape: lambda _, x, choices, __: x.shape,
+    shape_domains.ResultDType: lambda _, x, choices, __: x.dtype,
+    shape_domains.Fill: draw_fill,
+    shape_domains.Number: draw_number,
+    shape_domains.Offset: lambda _, __, choices, ___: choices.pick((0, 1, -1, 2, 0, -2, 3, 5)),
+    shape_domains.Count: lambda _, __, choices, ___: choices.pick((1, 2, 3, 4, 2, 5, 7, 0)),
+    shape_domains.NegativeAxis: lambda _, x, choices, __: -1 - choices.below(max(x.ndim, 1)),
+    shape_domains.Repetitions: draw_repetitions,
+    shape_domains.Widths: draw_widths,
+    base.Window: _window,
+    base.Divisor: _divisor,
 }
 
 __all__ = ["draw_attributes", "min_ndim"]

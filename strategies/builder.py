@@ -7,7 +7,7 @@ result undefined or unknown, a fresh input that suits is taken instead.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -15,21 +15,31 @@ from attrs import field, frozen
 
 from offload_fuzz.adapters.pool import open_places
 from offload_fuzz.case import Case
-from offload_fuzz.contract import Contract, union
-from offload_fuzz.device import Place
 from offload_fuzz.errors import InvalidProgram, UsageError
 from offload_fuzz.ops.base import OPS, Op, find_op
 from offload_fuzz.ops.domains import check_attributes
 from offload_fuzz.plan import Key, Plan
 from offload_fuzz.program import Node, Program, frozen_input, make_node, pretty_by_repr
 from offload_fuzz.reference import Known, evaluate, known, quiet
-from offload_fuzz.types import Array, ArrayType, is_floating, type_of
+from offload_fuzz.trial import contract_of_places
+from offload_fuzz.types import Array, ArrayType, has_nan, type_of
 
-from .arrays import DTYPE_SHARES, draw_dtype, draw_large_shape
+from .arrays import DTYPE_SHARES, draw_dtype, draw_large_shape, draw_shape
 from .attributes import draw_attributes, min_ndim
 from .choices import Choices
 from .modes import MODE_BYTES, node_modes, schedule_modes
-from .operands import RELATIONS, anchor_position, fresh_anchor, fresh_data, near, needs_unit_axis
+from .neural import suits as anchor_suits
+from .operands import (
+    RELATIONS,
+    anchor_position,
+    fresh_anchor,
+    fresh_data,
+    near,
+    near_shape,
+    needs_unit_axis,
+    suits_anchor,
+)
+from .placements import roles_for
 
 #: Bytes of a step: op, operands, fresh inputs, attributes, modes.
 OP_BYTES, PICK_BYTES, FRESH_BYTES, ATTRIBUTE_BYTES = 2, 12, 40, 20
@@ -39,12 +49,6 @@ HEADER_BYTES = 48
 MAX_RESULT = 16_384
 MAX_LARGE = 4_194_304
 ALL_DTYPES = tuple(DTYPE_SHARES)
-
-
-@cache
-def contract_for(places: tuple[Place, ...]) -> Contract:
-    """The weakest promises over these places: what a plan's result may be wherever its nodes run."""
-    return union(p.features.contract for p in places)
 
 
 @frozen(repr=False)
@@ -72,7 +76,8 @@ class CaseBuilder:
 
     def __init__(self, devices: Sequence[Any], dtypes: Sequence[str] = ALL_DTYPES) -> None:
         self.places = open_places(tuple(devices))
-        self.contract = contract_for(self.places)
+        self.contract = contract_of_places(self.places)
+        self.pooled = any(p.features.shapes == "pool" for p in self.places)
         self.dtypes = tuple(dtypes)
         self.values: list[Known] = []
         self.types: list[ArrayType] = []
@@ -124,7 +129,7 @@ class CaseBuilder:
         self.types.append(type)
         self.roles.append(role)
         self.uses.append(0)
-        nans = int(np.count_nonzero(np.isnan(value.value))) if is_floating(type.dtype) else 0
+        nans = int(np.count_nonzero(np.isnan(value.value))) if has_nan(type.dtype) else 0
         self.drowned.append(5 * nans > 2 * type.size)
         return len(self.types) - 1
 
@@ -148,7 +153,9 @@ class CaseBuilder:
             if node is None:
                 continue
             value = self._evaluate(node)
-            chosen = len(given) == len(op.operands)  # by the user, who then gets what cannot be judged too
+            chosen = op.operands and len(given) == len(
+                op.operands
+            )  # by the user, who then gets what cannot be judged too
             if not chosen and (value.enclosure is None or (value.enclosure.is_vacuous and attempt < 2)):
                 continue
             v = len(self.types)
@@ -162,6 +169,8 @@ class CaseBuilder:
         pick = step.section(OP_BYTES, PICK_BYTES)
         fresh = step.section(OP_BYTES + PICK_BYTES, FRESH_BYTES)
         draws = step.section(OP_BYTES + PICK_BYTES + FRESH_BYTES, ATTRIBUTE_BYTES)
+        if not op.operands:
+            return self._draw_made(op, fresh, draws, attributes, attempt)
         at = anchor_position(op)
         before = len(self.types)
         slots: list[int | None] = [None] * len(op.operands)
@@ -189,6 +198,26 @@ class CaseBuilder:
             return None
         return node
 
+    def _draw_made(
+        self, op: Op, fresh: Choices, draws: Choices, attributes: Mapping[str, Any], attempt: int
+    ) -> Node | None:
+        """A node without operands, of a drawn dtype and of a drawn shape or that of a value there is.
+
+        Attributes that do not go together are drawn anew from the bytes behind, and at last taken plain.
+        """
+        draws = Choices(draws.data[attempt:] if attempt < 2 else b"")
+        dtypes = tuple(d for d in self.dtypes if d in op.dtypes)
+        if not dtypes:
+            return None
+        like = self.types if not self.large and fresh.chance(50) else ()
+        shape = near_shape(like, fresh) if like else draw_large_shape(fresh) if self.large else draw_shape(fresh)
+        made = ArrayType(draw_dtype(fresh, dtypes), shape)
+        try:
+            node = make_node(op.name, (), {**draw_attributes(op, made, draws, self.dtypes), **attributes}, self.types)
+        except InvalidProgram:
+            return None
+        return node if node.type.size <= (MAX_LARGE if self.large else MAX_RESULT) else None
+
     def _forget(self, size: int) -> None:
         """Drop values added for an attempt that failed."""
         for column in (self.values, self.types, self.sources, self.roles, self.uses, self.drowned):
@@ -204,7 +233,12 @@ class CaseBuilder:
             suits = [
                 v
                 for v, t in enumerate(self.types)
-                if t.dtype in dtypes and t.ndim >= ndim and not self.drowned[v] and (not unit or 1 in t.shape)
+                if t.dtype in dtypes
+                and t.ndim >= ndim
+                and not self.drowned[v]
+                and (not unit or 1 in t.shape)
+                and suits_anchor(op, t)
+                and anchor_suits(op, k, t)
             ]
             if suits:
                 return near(suits, pick)
@@ -212,7 +246,8 @@ class CaseBuilder:
             shape = draw_large_shape(fresh)
             shape = shape if len(shape) >= ndim else (shape[0] // 2, 2)
         else:
-            shape = fresh_anchor(op, ndim, self.types if not refill and not self.large else (), fresh)
+            like = self.types if not refill and not self.large else ()
+            shape = fresh_anchor(op, ndim, like, fresh, self.pooled)
         type = ArrayType(draw_dtype(fresh, dtypes), shape)
         return self.input(fresh_data(op, k, type, None, {}, fresh, flavour))
 
@@ -243,13 +278,10 @@ class CaseBuilder:
 
     def _modes(self, step: Step, op: Op, node: Node, v: int) -> int:
         modes = step.section(STEP_BYTES - MODE_BYTES, MODE_BYTES)
-        role = modes.pick(self.roles_for(op, [self.types[o] for o in node.operands], node.type))
+        dtypes = tuple([self.types[o].dtype for o in node.operands])
+        role = modes.pick(roles_for(self.places, op.name, dtypes, node.type.dtype))
         node_modes(self.choices, v, op.name, self.places, role, [self.roles[o] for o in node.operands], modes)
         return role
-
-    def roles_for(self, op: Op, operands: Sequence[ArrayType], result: ArrayType) -> list[int]:
-        """The roles that can run the op on these types, the host first."""
-        return [0] + [i for i, p in enumerate(self.places) if i and p.features.supports(op.name, operands, result)]
 
     # ----------------------------------------------------------------------------------------------------- finishing
     def _finish(self, outputs: Sequence[int]) -> Case:

@@ -31,6 +31,8 @@ def node_modes(
         out["device", (v,)] = role
         if features.streams > 1 and choices.chance(30):
             out["stream", (v,)] = 1 + choices.below(min(features.streams, 4) - 1)
+        if features.compile and choices.chance(30):
+            out["compile", (v,)] = True
     if op in features.in_place and choices.chance(40):
         out["reuse", (v,)] = True
     for k, home in enumerate(homes):
@@ -69,6 +71,9 @@ def _peers(places: Sequence[Place], p: int, q: int) -> bool:
 def schedule_modes(out: dict[Key, Any], program_returns: int, outputs: int, choices: Choices) -> int:
     """Add the choices of the whole schedule and of the return; gives the plan's seed."""
     seed = choices.below(65536)
+    if choices.chance(60):  # most plans compile nothing together
+        for key in [key for key in out if key[0] == "compile"]:
+            del out[key]
     if choices.chance(60):
         out["sync", ()] = "minimal"
     if choices.chance(25):

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
 
 from offload_fuzz.ops.base import Op, UnitAxes, indexed_shape
 from offload_fuzz.program import frozen_input
-from offload_fuzz.types import Array, ArrayType
+from offload_fuzz.types import DTYPES, Array, ArrayType
 
-from .arrays import draw_data, draw_shape, make_data
+from .arrays import draw_data, draw_shape, make_data, scatter
 from .choices import Choices
+from .neural import RELATIONS as NEURAL
+from .neural import anchor_ranks, data_for, draw_anchor, positive, suits
+from .shape_operands import ANCHORS, DATA, SHAPE_RELATIONS
 
 
 def broadcasts(a: tuple[int, ...], b: tuple[int, ...]) -> bool:
@@ -85,17 +89,29 @@ RELATIONS: dict[
     "joins": (_joins, _fresh_joins),
     "region": (_region, _fresh_region),
     "indices": (_never, _fresh_indices),
+    "shifts": (_beside, _fresh_beside),
+    "exponents": (_beside, _fresh_beside),
+    **SHAPE_RELATIONS,
+    **NEURAL,
 }
 
 
+@cache
 def anchor_position(op: Op) -> int:
     """The operand that the others are drawn beside: the first whose dtype is free."""
     return next((i for i, o in enumerate(op.operands) if o.dtype == "same"), 0)
 
 
+@cache
 def needs_unit_axis(op: Op) -> bool:
     """Whether the first operand needs an axis of length 1."""
     return any(isinstance(d, UnitAxes) for d in op.attributes.values())
+
+
+def suits_anchor(op: Op, type: ArrayType) -> bool:
+    """Whether a value of this type may be the first operand, as far as the op's relations ask."""
+    relation = op.operands[0].relation
+    return relation not in ANCHORS or ANCHORS[relation][0](type)
 
 
 def near(candidates: Sequence[int], choices: Choices) -> int:
@@ -104,13 +120,23 @@ def near(candidates: Sequence[int], choices: Choices) -> int:
     return candidates[n - 1 - min(choices.below(n), choices.below(n))]
 
 
-def fresh_anchor(op: Op, ndim: int, like: Sequence[ArrayType], choices: Choices) -> tuple[int, ...]:
-    """The shape of a fresh first operand of rank `ndim` at least, often that of a value there is."""
-    shape = near_shape(like, choices) if like and choices.chance(50) else draw_shape(choices)
+def fresh_anchor(
+    op: Op, ndim: int, like: Sequence[ArrayType], choices: Choices, pooled: bool = False
+) -> tuple[int, ...]:
+    """The shape of a fresh first operand of rank `ndim` at least, often that of a value there is.
+
+    pooled: whether other shapes come mostly from a small pool.
+    """
+    shape = near_shape(like, choices) if like and choices.chance(50) else draw_shape(choices, pooled)
     if any(o.relation == "contracts" for o in op.operands) and len(shape) > 3:
         shape = shape[-3:]
     while len(shape) < ndim:
         shape = (choices.pick((2, 3, 1)), *shape)
+    if op.operands[0].relation in ANCHORS:
+        shape = ANCHORS[op.operands[0].relation][1](shape)
+    at = anchor_position(op)
+    if anchor_ranks(op, at) is not None and not suits(op, at, ArrayType("bool", shape)):
+        return draw_anchor(op, at, choices)
     if needs_unit_axis(op) and 1 not in shape:
         at = choices.below(len(shape) + 1)
         shape = (*shape[:at], 1, *shape[at:])
@@ -132,10 +158,28 @@ def fresh_data(
     choices: Choices,
     flavour: str,
 ) -> Array:
-    """Data for operand `k`: indices in range; else `flavour`: "dyadic", "wild", or "tame" (1, 2, 3, ...)."""
+    """Data for operand `k`: what is in range for indices, shifts and exponents, else of a flavour.
+
+    flavour: "dyadic", "wild", or "tame" (1, 2, 3, ...).
+    """
     if op.operands[k].relation == "indices" and anchor is not None:
         n = anchor.shape[attributes["axis"]]
         return frozen_input(np.array([choices.below(max(n, 1)) for _ in range(type.size)], type.np))
+    if op.operands[k].relation == "shifts":
+        bits = DTYPES[type.dtype].bits
+        return frozen_input(
+            (scatter(choices.below(65536), type.size) % np.uint64(bits)).astype(type.np).reshape(type.shape)
+        )
+    if op.operands[k].relation == "exponents":
+        far = 1200 if flavour == "wild" else 8
+        powers = (scatter(choices.below(65536), type.size) % np.uint64(2 * far + 1)).astype(np.int64) - far
+        return frozen_input(powers.astype(type.np).reshape(type.shape))
+    if op.operands[k].relation in DATA:
+        return frozen_input(DATA[op.operands[k].relation](type, anchor, attributes, choices, flavour))
+    numbers = data_for(op, k, type, anchor, attributes, choices)
+    if numbers is not None:
+        return numbers
     if flavour == "tame":
         return make_data(type, "counting", 0)
-    return draw_data(choices, type, flavour == "wild")
+    data = draw_data(choices, type, flavour == "wild")
+    return positive(data) if op.operands[k].relation == "channels, positive" and flavour != "wild" else data

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from functools import cache, lru_cache
-from itertools import product
+from itertools import combinations, product
 from typing import Any
 
 from attrs import frozen
@@ -13,13 +13,14 @@ from attrs import frozen
 from offload_fuzz.device import Place
 from offload_fuzz.errors import UsageError
 from offload_fuzz.program import Program
+from offload_fuzz.types import ArrayType
 
 from .choices import Choices
 
 #: Programs with at most this many placements get all of them under the default.
 EXHAUSTIVE_LIMIT = 16
 Placement = tuple[int, ...]
-SPECS = ("exhaustive", "edges", "covering:T", "random:N", "default")
+SPECS = ("exhaustive", "edges", "operands", "chains", "covering:T", "random:N", "default")
 
 
 @frozen
@@ -38,7 +39,7 @@ class Coverage:
 
 def parse_spec(spec: str) -> tuple[str, int]:
     """`--plans` as (name, number); raises `UsageError`."""
-    match = re.fullmatch(r"(exhaustive|edges|default)|(covering|random):(\d+)", spec)
+    match = re.fullmatch(r"(exhaustive|edges|operands|chains|default)|(covering|random):(\d+)", spec)
     number = int(match[3]) if match and match[3] else 0
     if not match or (match[2] and not 1 <= number <= 1000):
         raise UsageError(f"plans is {spec!r} but should be one of {', '.join(SPECS)}, T and N from 1 to 1000 [--plans]")
@@ -47,18 +48,45 @@ def parse_spec(spec: str) -> tuple[str, int]:
 
 def allowed_roles(program: Program, places: Sequence[Place]) -> list[tuple[int, ...]]:
     """Per node the roles that can run it, the host first."""
-    types = program.types
-    return [
-        (0, *(i for i in range(1, len(places))
-              if places[i].features.supports(n.op, [types[o] for o in n.operands], n.type)))
-        for n in program.nodes
-    ]  # fmt: skip  # one row a node
+    types, found = program.types, tuple(places)
+    return [roles_for(found, n.op, tuple([types[o].dtype for o in n.operands]), n.type.dtype) for n in program.nodes]
+
+
+@lru_cache(maxsize=8192)
+def roles_for(places: tuple[Place, ...], op: str, operands: tuple[str, ...], result: str) -> tuple[int, ...]:
+    """The roles that can run `op` on operands of these dtypes, the host first."""
+    types = [ArrayType(dtype, ()) for dtype in operands]
+    able = [i for i, p in enumerate(places) if i and p.features.supports(op, types, ArrayType(result, ()))]
+    return (0, *able)
 
 
 def node_edges(program: Program) -> list[tuple[int, int]]:
     """(producer, user) as positions in `program.nodes`, each once."""
     first = len(program.inputs)
     return sorted({(o - first, i) for i, n in enumerate(program.nodes) for o in n.operands if o >= first})
+
+
+def operand_groups(program: Program) -> list[tuple[int, ...]]:
+    """(producer, producer, user) of each two operands of a node that are nodes themselves, as positions."""
+    first = len(program.inputs)
+    return sorted({(*pair, i) for i, n in enumerate(program.nodes)
+                   for pair in combinations(sorted({o - first for o in n.operands if o >= first}), 2)})  # fmt: skip
+
+
+def chains(program: Program) -> list[tuple[int, ...]]:
+    """(node, its user, the user's user), as positions: a value that crosses twice."""
+    users: dict[int, list[int]] = {}
+    for a, b in node_edges(program):
+        users.setdefault(a, []).append(b)
+    return sorted({(a, b, c) for a, found in users.items() for b in found for c in users.get(b, ())})
+
+
+#: What a spec covers: groups of nodes, each of which gets every lawful combination of roles.
+GROUPS: dict[str, Callable[[Program], Sequence[tuple[int, ...]]]] = {
+    "edges": node_edges,
+    "operands": operand_groups,
+    "chains": chains,
+}
 
 
 def coverage(program: Program, allowed: Sequence[tuple[int, ...]], roles: int, done: Sequence[Placement]) -> Coverage:
@@ -70,12 +98,15 @@ def coverage(program: Program, allowed: Sequence[tuple[int, ...]], roles: int, d
 
 
 # ---------------------------------------------------------------------------------------------------------- edges
-def colour(program: Program) -> list[int]:
-    """Colours of the nodes such that no edge joins two of one colour; 3 suffice for ops of two operands."""
-    first = len(program.inputs)
+def colour(count: int, groups: Sequence[tuple[int, ...]]) -> list[int]:
+    """Colours of `count` nodes such that no two of a group have the same: 3 suffice for edges of two-operand ops."""
+    before: list[set[int]] = [set() for _ in range(count)]
+    for group in groups:
+        for a, b in combinations(sorted(group), 2):
+            before[b].add(a)
     colours: list[int] = []
-    for node in program.nodes:
-        taken = {colours[o - first] for o in node.operands if o >= first}
+    for near in before:
+        taken = {colours[a] for a in near}
         colours.append(next(c for c in range(len(taken) + 1) if c not in taken))
     return colours
 
@@ -107,36 +138,46 @@ def covering_array(columns: int, levels: int, strength: int) -> tuple[tuple[int,
     return tuple(tuple(int(x) for x in row) for row in rows)
 
 
-def edge_placements(program: Program, allowed: Sequence[tuple[int, ...]], roles: int) -> list[Placement]:
-    """Placements that reach every reachable pair on every edge, about roles**2 of them."""
+def _groups(program: Program, wanted: str) -> list[tuple[int, ...]]:
+    """The groups of a spec, and every edge, which may be in none of them."""
+    return list(dict.fromkeys([*GROUPS[wanted](program), *node_edges(program)]))
+
+
+def covering_placements(
+    program: Program, groups: Sequence[tuple[int, ...]], allowed: Sequence[tuple[int, ...]], roles: int
+) -> list[Placement]:
+    """Placements in which every group of nodes shows every combination of roles that is lawful there.
+
+    Each colour of the nodes is a column of an array of that strength: about roles**2 rows for edges, and for groups of
+    three roles**3 and some more, whatever the size of the program.
+    """
     if not program.nodes:
         return [()]
-    colours = colour(program)
-    rows = pair_array(max(max(colours) + 1, 1), roles)
-    found = [_lawful([row[c] for c in colours], allowed) for row in rows]
-    if all(len(a) == roles for a in allowed):
-        return list(dict.fromkeys(found))
-    return _complete(program, allowed, list(dict.fromkeys(found)))
+    colours = colour(len(program.nodes), groups)
+    columns, strength = max(colours) + 1, max((len(g) for g in groups), default=1)
+    rows = pair_array(columns, roles) if strength <= 2 else covering_array(columns, roles, strength)
+    found = list(dict.fromkeys(_lawful([row[c] for c in colours], allowed) for row in rows))
+    return found if all(len(a) == roles for a in allowed) else _complete(groups, allowed, found)
 
 
 def _lawful(wanted: Sequence[int], allowed: Sequence[tuple[int, ...]]) -> Placement:
     return tuple(w if w in a else a[w % len(a)] for w, a in zip(wanted, allowed, strict=True))
 
 
-def _complete(program: Program, allowed: Sequence[tuple[int, ...]], found: list[Placement]) -> list[Placement]:
-    """Add placements for the pairs that devices of fewer ops left out, as many pairs to each as go together."""
-    edges = node_edges(program)
-    missing = {(e, p, q) for e, (a, b) in enumerate(edges) for p in allowed[a] for q in allowed[b]}
-    missing -= {(e, row[a], row[b]) for row in found for e, (a, b) in enumerate(edges)}
+def _complete(
+    groups: Sequence[tuple[int, ...]], allowed: Sequence[tuple[int, ...]], found: list[Placement]
+) -> list[Placement]:
+    """Add placements for what devices of fewer ops left out, as many combinations to each as go together."""
+    missing = {(g, roles) for g, group in enumerate(groups) for roles in product(*[allowed[n] for n in group])}
+    missing -= {(g, tuple([row[n] for n in group])) for row in found for g, group in enumerate(groups)}
     while missing:
         fixed: dict[int, int] = {}
-        for e, p, q in sorted(missing):
-            a, b = edges[e]
-            if fixed.get(a, p) == p and fixed.get(b, q) == q:
-                fixed[a], fixed[b] = p, q
-        row = tuple(fixed.get(i, allowed[i][0]) for i in range(len(program.nodes)))
+        for g, roles in sorted(missing):
+            if all(fixed.get(n, role) == role for n, role in zip(groups[g], roles, strict=True)):
+                fixed.update(zip(groups[g], roles, strict=True))
+        row = tuple(fixed.get(i, a[0]) for i, a in enumerate(allowed))
         found.append(row)
-        missing -= {(e, row[a], row[b]) for e, (a, b) in enumerate(edges)}
+        missing -= {(g, tuple([row[n] for n in group])) for g, group in enumerate(groups)}
     return found
 
 
@@ -181,10 +222,16 @@ PATTERNS: dict[str, Callable[[Program, Sequence[tuple[int, ...]], Choices], list
 }
 
 
+#: What the default covers, by share; zero bytes choose the first.
+DEFAULT_GROUPS = ("edges",) * 12 + ("operands", "chains")
+
+
 def placements(program: Program, places: Sequence[Place], spec: str, choices: Choices) -> tuple[list[Placement], Any]:
     """The placements that `spec` asks for, and the allowed roles per node.
 
-    default: all of them for a program with at most `EXHAUSTIVE_LIMIT`, else edge-complete plus one named pattern.
+    edges: every pair of roles on every edge; operands, chains: every combination on two operands and their user, on two
+    edges in a row. default: all of them for a program with at most `EXHAUSTIVE_LIMIT`, else edge-complete (one program
+    in 14 by operands, one by chains) plus one named pattern.
     Raises `UsageError` for an unknown spec, and for `exhaustive` where there are more than 100,000.
     """
     kind, number = parse_spec(spec)
@@ -201,7 +248,9 @@ def placements(program: Program, places: Sequence[Place], spec: str, choices: Ch
     if kind == "covering":
         rows = covering_array(len(allowed), len(places), number)
         return list(dict.fromkeys(_lawful(row, allowed) for row in rows)), allowed
-    found = edge_placements(program, allowed, len(places))
+    # most programs get their edges covered; now and then what takes three nodes to go wrong
+    wanted = kind if kind != "default" else choices.pick(DEFAULT_GROUPS)
+    found = covering_placements(program, _groups(program, wanted), allowed, len(places))
     if kind == "default":
         pattern = PATTERNS[choices.pick(tuple(PATTERNS))](program, allowed, choices)
         found = list(dict.fromkeys([*found, tuple(pattern)]))

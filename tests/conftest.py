@@ -26,3 +26,16 @@ def torch_device(pytestconfig: pytest.Config) -> Any:
         if pytestconfig.getoption("--require-backends"):
             pytest.fail(str(error))
         pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
+def jax_device(pytestconfig: pytest.Config) -> Any:
+    """`jax:cpu:1`, or a skip where JAX is missing; with `--require-backends` a failure."""
+    from offload_fuzz.adapters.jax import JaxDevice
+
+    try:
+        return JaxDevice("jax:cpu:1")
+    except MissingDevice as error:
+        if pytestconfig.getoption("--require-backends"):
+            pytest.fail(str(error))
+        pytest.skip(str(error))

@@ -11,10 +11,15 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from offload_fuzz.errors import InvalidProgram
 from offload_fuzz.ops import OPS, base
 from offload_fuzz.ops.base import indexed_shape
 from offload_fuzz.program import Builder, Program
-from offload_fuzz.types import DTYPES, Array, ArrayType
+from offload_fuzz.types import DTYPES, Array, ArrayType, type_of
+
+from .devices import MANNERS, elements
+from .devices.neural import MAKERS
+from .devices.shaping import shaping_case
 
 #: Source of a value: input data, or (op, operands, attributes).
 Source: TypeAlias = Array | tuple[str, tuple[int, ...], dict[str, Any]]
@@ -25,7 +30,10 @@ def random_data(rng: random.Random, type: ArrayType) -> Array:
     d = DTYPES[type.dtype]
     if d.kind == "bool":
         return np.array([rng.random() < 0.5 for _ in range(type.size)], np.bool_).reshape(type.shape)
-    out = np.frombuffer(rng.randbytes(type.nbytes), d.np).copy()
+    if d.component:
+        return random_data(rng, ArrayType(d.component, (*type.shape, 2))).view(d.np).reshape(type.shape)
+    raw = np.frombuffer(rng.randbytes(type.nbytes), np.uint8) & (15 if d.bits == 4 else 255)
+    out = raw.view(d.np).copy()
     for i in range(type.size):
         if d.precision and rng.random() < 0.6:
             out[i] = rng.choice([0.0, -0.0, math.inf, -math.inf, math.nan, 1.0, -1.5, d.eta, d.max, 3.0])
@@ -48,7 +56,9 @@ def random_attribute(rng: random.Random, domain: Any, x: ArrayType) -> Any:
         case base.Bool():
             return rng.random() < 0.5
         case base.DTypeName():
-            return rng.choice(list(DTYPES))
+            return rng.choice([d for d in DTYPES if DTYPES[d].component or not DTYPES[x.dtype].component])
+        case base.SameWidthDType():
+            return rng.choice([d for d in DTYPES if DTYPES[d].bits == DTYPES[x.dtype].bits and d != "bool"])
         case base.SameSizeShape():
             return rng.choice(((x.size,), (1, x.size), x.shape[::-1], (*x.shape, 1)))
         case base.BroadcastShape():
@@ -95,6 +105,16 @@ def random_program(rng: random.Random, ops: list[str] | None = None, size: int =
 
     for _ in range(size):
         op = OPS[rng.choice(ops or list(OPS))]
+        if (shaping := random_shaping(rng, op)) is not None:
+            arrays, attributes = shaping
+            numbers = tuple(add(array, type_of(array)) for array in arrays)
+            add((op.name, numbers, attributes), op.result_type([types[o] for o in numbers], attributes))
+            continue
+        if op.name in MAKERS:
+            arrays, attributes = neural_operands(rng, op)
+            given = tuple(add(x, type_of(x)) for x in arrays)
+            add((op.name, given, attributes), op.result_type([types[o] for o in given], attributes))
+            continue
         known = [v for v, t in enumerate(types) if t.dtype in op.dtypes and t.size <= 200 and t.ndim <= 5]
         at = next(k for k, o in enumerate(op.operands) if o.dtype == "same")
         while True:
@@ -114,6 +134,37 @@ def random_program(rng: random.Random, ops: list[str] | None = None, size: int =
                 operands.append(add(random_data(rng, other), other))
         add((op.name, tuple(operands), attributes), op.result_type([types[o] for o in operands], attributes))
     return build(sources, rng.sample(range(len(types)), rng.randint(1, min(3, len(types)))))
+
+
+def random_shaping(rng: random.Random, op: base.Op) -> tuple[tuple[Array, ...], dict[str, Any]] | None:
+    """Fresh operands and attributes for an op of `devices.shaping`, well typed; None for another op."""
+    generator = np.random.default_rng(rng.getrandbits(32))
+    while True:
+        dtype, shape = rng.choice(sorted(op.dtypes)), random_shape(rng)
+        with np.errstate(all="ignore"):
+            found = shaping_case(generator, op.name, dtype, shape, rng.choice(MANNERS), elements)
+        if found is None:
+            return None
+        try:
+            op.result_type([type_of(x) for x in found[0]], found[1])
+        except InvalidProgram:
+            continue
+        return found
+
+
+def neural_operands(rng: random.Random, op: base.Op) -> tuple[tuple[Array, ...], dict[str, Any]]:
+    """Fresh operands and attributes of an op of neural networks that are well typed."""
+    draws = np.random.default_rng(rng.getrandbits(32))
+    dtype = rng.choice(sorted(op.dtypes))
+    while True:
+        try:
+            found = MAKERS[op.name](
+                draws, op.name, lambda s: random_data(rng, ArrayType(dtype, s)), random_shape(rng, 1)
+            )
+            op.result_type([type_of(x) for x in found[0]], found[1])
+        except InvalidProgram:
+            continue
+        return found
 
 
 def needed_ndim(op: base.Op) -> int:

@@ -16,7 +16,10 @@ from offload_fuzz.types import DTYPES, NAMES, Array, type_of
 BFLOAT16 = DTYPES["bfloat16"].np
 
 #: Ops whose NumPy result shares the operand's memory; reshape copies where it must, every other op always.
-VIEWS = ("permute_dims", "flip", "broadcast_to", "squeeze", "expand_dims", "getitem")
+VIEWS = (
+    *("permute_dims", "flip", "broadcast_to", "squeeze", "expand_dims", "getitem", "bitcast"),
+    *("moveaxis", "swapaxes", "matrix_transpose", "rot90", "diagonal", "unstack"),
+)
 
 
 def _view(x: Array, region: tuple[slice, ...]) -> Array:

@@ -8,7 +8,7 @@ from typing import Any
 
 from attrs import evolve
 
-from offload_fuzz.adapters.resolve import resolve
+from offload_fuzz.adapters.resolve import announce, resolve
 from offload_fuzz.device import Place, place
 
 
@@ -29,5 +29,6 @@ def open_places(devices: Sequence[Any]) -> tuple[Place, ...]:
     """
     if devices and devices[0] is host():
         return tuple(devices)
+    announce(d for d in devices if isinstance(d, str))
     opened = [_opened(d, i) if isinstance(d, str) else place(d) for i, d in enumerate(devices, 1)]
     return (host(), *opened)

@@ -11,7 +11,7 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -47,6 +47,12 @@ def _torch(spec: str) -> Any:
     return TorchDevice(spec)
 
 
+def _jax(spec: str) -> Any:
+    from offload_fuzz.adapters.jax import JaxDevice
+
+    return JaxDevice(spec)
+
+
 def _noop(spec: str) -> Any:
     from offload_fuzz.adapters.noop import NoopDevice
 
@@ -70,6 +76,7 @@ BUILT_IN: dict[str, tuple[Callable[[str], Any], str | None, str]] = {
     "numpy": (_numpy, None, "the host: numpy"),
     "simulated": (_simulated, None, "a simulated accelerator: simulated:0, simulated.npu:1, simulated:0+FAULT"),
     "torch": (_torch, "torch", "a PyTorch device: torch:cpu, torch:cuda:0, torch:NAME of a PrivateUse1 backend"),
+    "jax": (_jax, "jax", "a JAX device: jax:cpu, jax:cpu:1, jax:cuda:0, jax:NAME of a PJRT plugin"),
     "array_api": (_array_api, "array_api_compat", "a namespace of the array API: array_api:array_api_strict:device1"),
     "noop": (_noop, None, "the template of an adapter: right types, no elements"),
     "validating": (_validating, None, "DEVICE with each call checked: validating:simulated:0, validating:my.py:MyChip"),
@@ -89,6 +96,15 @@ def _names_a_module(spec: str) -> bool:
     from offload_fuzz.adapters.array_api import MODULES, module_of
 
     return module_of(spec) not in MODULES
+
+
+def announce(specs: Iterable[str]) -> None:
+    """Say which devices one process is about to open, to adapters that start all their platforms at once."""
+    named = [spec for spec in specs if spec.split(":")[0] == "jax"]
+    if named:
+        from offload_fuzz.adapters import jax
+
+        jax.announce(named)
 
 
 def resolve(spec: str) -> Place:

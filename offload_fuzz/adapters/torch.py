@@ -10,6 +10,7 @@ over the cores, and sums are the same from run to run only while they are not sp
 from __future__ import annotations
 
 import importlib
+import warnings
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -17,22 +18,26 @@ from typing import Any
 import numpy as np
 from attrs import evolve
 
+from offload_fuzz.adapters import torch_elementwise, torch_shaping
+from offload_fuzz.adapters.torch_neural import PROBES as NEURAL
 from offload_fuzz.adapters.torch_ops import ALIASING, Tensor, TorchOps
-from offload_fuzz.contract import shipped_contracts
+from offload_fuzz.contract_files import shipped_contracts
 from offload_fuzz.device import Features
 from offload_fuzz.errors import InternalError, MissingDevice, UsageError
 from offload_fuzz.ops.base import OPS, find_op
-from offload_fuzz.types import DTYPES, Array
+from offload_fuzz.types import DTYPES, Array, is_complex
 
-BFLOAT16 = DTYPES["bfloat16"].np
+#: dtypes that NumPy and PyTorch know apart from each other -> the dtype in which their bits go over.
+CARRIERS = {"bfloat16": "int16", "float8_e4m3fn": "uint8", "float8_e5m2": "uint8"}
 INSTALL = "see pytorch.org/get-started for PyTorch's own ways to install it"
+READ_ONLY = np.broadcast_to(np.zeros(1), (1,))
 STREAMS = 4  # as many as the `stream` freedom has choices
 
 SQUARE, ROW = (2, 2), (17,)
 REDUCE = {"axis": (0,), "keepdims": False}
 BACKWARDS = (None, None, -1)
 #: What a device is asked, as shapes and attributes; two questions where PyTorch's kernel depends on the shape.
-PROBES: dict[str, list[tuple[tuple[int, ...], dict[str, Any]]]] = {
+PROBES: dict[str, list[tuple[tuple[Any, ...], dict[str, Any]]]] = {
     "sum": [(SQUARE, REDUCE)],
     "prod": [(SQUARE, REDUCE)],
     "mean": [(SQUARE, REDUCE)],
@@ -50,10 +55,16 @@ PROBES: dict[str, list[tuple[tuple[int, ...], dict[str, Any]]]] = {
     "getitem": [(SQUARE, {"index": (BACKWARDS, (0, 2, 1))}), (ROW, {"index": (BACKWARDS,)})],
     "setitem": [(SQUARE, {"index": (BACKWARDS, (0, 2, 1))}), (ROW, {"index": (BACKWARDS,)})],
     "take": [(SQUARE, {"axis": 1}), (ROW, {"axis": 0})],
+    **torch_elementwise.PROBES,
+    **torch_shaping.PROBES,
 }
+PROBES.update(NEURAL)
 PLAIN: list[tuple[tuple[int, ...], dict[str, Any]]] = [(SQUARE, {})]
 #: How PyTorch says that something is not there, apart from NotImplementedError.
-ABSENT = ("not implemented", "not supported", "unsupported", "not support", "could not run", "not available")
+ABSENT = (
+    *("not implemented", "not supported", "unsupported", "not support", "could not run", "not available"),
+    *torch_shaping.ABSENT,
+)
 
 _custom: dict[str, Callable[..., Tensor]] = {}
 
@@ -101,13 +112,18 @@ class TorchDevice:
         self.torch = import_torch()
         self.torch.set_num_threads(1)
         self._from_numpy: Callable[[Array], Tensor] = self.torch.from_numpy
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            self._from_numpy(READ_ONLY)  # never written: what is uploaded is only copied from
         self.device = self._find(device)
         self.place = f"torch:{self.device}"
         self._on_cpu = self.device.type == "cpu"
-        self._ops = TorchOps(self.torch)
+        self._ops = TorchOps(self.torch, self.device)
+        self._carriers = {DTYPES[d].np: (np.dtype(c), self._ops.dtypes[d]) for d, c in CARRIERS.items()}
+        self._carried = {self._ops.dtypes[d]: (self._ops.dtypes[c], DTYPES[d].np) for d, c in CARRIERS.items()}
         self._runs = dict(self._ops.runs)
         self._streams = self._make_streams()
-        dtypes = frozenset(d for d in DTYPES if self._has(partial(self._ones, (1,), d), f"dtype {d}"))
+        dtypes = frozenset(d for d in self._ops.dtypes if self._has(partial(self._ones, (1,), d), f"dtype {d}"))
         asked = {op: frozenset(d for d in dtypes if self._has_op(op, d, dtypes)) for op in self._runs}
         ops = {op: found for op, found in asked.items() if found}
         self.features = Features(
@@ -142,15 +158,18 @@ class TorchDevice:
         """A host array of the tensor's elements, which PyTorch never writes again."""
         if self._streams:
             self._enter(stream)
+        if buffer.is_conj() or buffer.is_neg():  # such views are resolved when they are read
+            buffer = buffer.resolve_conj().resolve_neg()
         if self._on_cpu:
             host = buffer.clone()
         elif blocking:
             host = buffer.to("cpu", copy=True)
         else:
             host = self.torch.empty(buffer.shape, dtype=buffer.dtype, pin_memory=True).copy_(buffer, non_blocking=True)
-        if host.dtype is self.torch.bfloat16:
-            bits: Array = host.view(self.torch.int16).numpy()
-            return bits.view(BFLOAT16)
+        carried = self._carried.get(host.dtype)
+        if carried is not None:
+            bits: Array = host.view(carried[0]).numpy()
+            return bits.view(carried[1])
         array: Array = host.numpy()
         return array
 
@@ -194,7 +213,8 @@ class TorchDevice:
 
     def place_of(self, buffer: Tensor) -> str:
         """`torch:` and the device that holds the tensor."""
-        return f"torch:{buffer.device}"
+        device = buffer.device
+        return self.place if device == self.device else f"torch:{device}"
 
     def implement(self, name: str, function: Callable[..., Tensor]) -> None:
         """Give custom op `name` its PyTorch function on this device; the features then list it."""
@@ -208,28 +228,36 @@ class TorchDevice:
 
     # ------------------------------------------------------------------------------------------------ transfers
     def _alias(self, array: Array) -> Tensor:
-        """A CPU tensor over the array's own memory, to copy from; over a copy where a stride is negative."""
-        bits = array.view(np.int16) if array.dtype.kind == "V" else array
-        if not bits.flags.writeable:
-            bits = np.asarray(_Writable(bits))
+        """A CPU tensor over the array's own memory, to copy from; over a copy where a stride is negative.
+
+        PyTorch warns of a read-only array once per process, and has done so when the device was made.
+        """
+        carried = self._carriers.get(array.dtype)
+        bits = array if carried is None else array.view(carried[0])
         if min(bits.strides, default=0) < 0:
             bits = bits.copy()
+        elif not bits.flags.writeable and self.torch.is_warn_always_enabled():
+            bits = np.asarray(_Writable(bits))
         tensor = self._from_numpy(bits)
-        return tensor.view(self.torch.bfloat16) if array.dtype.kind == "V" else tensor
+        return tensor if carried is None else tensor.view(carried[1])
 
     def _copy(self, source: Tensor) -> Tensor:
-        """A copy on the device in the layout of `source`, as far off 64 bytes as it is."""
-        offset = source.data_ptr() % 64
-        if source.is_contiguous() and (offset == 0 or source.numel() == 0):
-            return source.to(self.device, copy=True)
-        strides = source.stride()
-        small = source[tuple(slice(0, 1) if s == 0 else slice(None) for s in strides)]
+        """A copy on the device in the layout of `source`, as far off 64 bytes as it is.
+
+        NumPy's own arrays are off by a multiple of 16 by chance; where they are contiguous they count as aligned.
+        """
+        offset, size = source.data_ptr() % 64, source.element_size()
+        if source.is_contiguous() and (offset % (16 if size < 16 else 64) == 0 or not source.numel()):
+            return source.clone() if self._on_cpu else source.to(self.device, copy=True)
+        shape, strides = source.shape, source.stride()
+        small = source[tuple(slice(0, 1) if s == 0 else slice(None) for s in strides)] if 0 in strides else source
         span = 1 + sum((n - 1) * s for n, s in zip(small.shape, strides, strict=True))
         if _overlaps(small.shape, strides):
             return source.to(self.device, copy=True)
-        start = offset // source.element_size()
-        storage = self.torch.empty(start + span, dtype=source.dtype, device=self.device)
-        return storage.as_strided(small.shape, strides, start).copy_(small).expand(source.shape)
+        start = offset // size
+        storage = source.new_empty(start + span, device=self.device)
+        copy = storage.as_strided(small.shape, strides, start).copy_(small)
+        return copy if small is source else copy.expand(shape)
 
     # -------------------------------------------------------------------------------------------------- start-up
     def _find(self, device: str) -> Any:
@@ -279,20 +307,28 @@ class TorchDevice:
             raise InternalError(f"{what} raised {type(error).__name__}: {_line(error)} [{self.name}]") from error
         return True
 
-    def _operands(self, op: str, dtype: str, shape: tuple[int, ...]) -> list[Tensor]:
-        """Tiny operands for `op`, all ones."""
-        operands = [self._ones(shape, dtype)] * len(OPS[op].operands)
-        if op == "where":
-            operands[0] = self._ones(shape, "bool")
+    def _operands(self, op: str, dtype: str, shape: tuple[Any, ...]) -> list[Tensor]:
+        """Tiny operands for `op`, all ones; for ops of neural networks `shape` is one for each operand."""
+        if op in NEURAL:
+            return [self._zeros() if s == "int64" else self._ones(s, dtype) for s in shape]
+        operands = [self._ones(shape, dtype if o.dtype == "same" else o.dtype) for o in OPS[op].operands]
         if op == "take":
             operands[1] = self._ones((1,), "int64")
         return operands
 
+    def _zeros(self) -> Tensor:
+        return self.torch.zeros((1,), dtype=self.torch.int64).to(self.device)
+
     def _has_op(self, op: str, dtype: str, dtypes: frozenset[str]) -> bool:
-        """Whether the device has `op` on a dtype; astype must go to each of `dtypes`."""
+        """Whether the device has `op` on a dtype; astype must go to each of `dtypes`, bitcast to those as wide."""
         if dtype not in OPS[op].dtypes:
             return False
-        probes = [(SQUARE, {"dtype": d}) for d in dtypes] if op == "astype" else PROBES.get(op, PLAIN)
+        probes = PROBES.get(op, PLAIN)
+        if op in ("astype", "bitcast"):  # PyTorch drops imaginary parts, where the standard has no conversion
+            alike = {d for d in dtypes if op == "astype" or (DTYPES[d].bits == DTYPES[dtype].bits and d != "bool")}
+            probes = [(SQUARE, {"dtype": d}) for d in sorted(alike) if is_complex(d) or not is_complex(dtype)]
+        if not OPS[op].operands:
+            probes = [(shape, {**attributes, "dtype": dtype}) for shape, attributes in probes]
         run = self._runs[op]
         return all(
             self._has(partial(run, self._operands(op, dtype, shape), attributes), f"{op} on {dtype}")

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from functools import reduce
 from typing import Any, TypeAlias
 
+from offload_fuzz.adapters import torch_elementwise, torch_shaping
+from offload_fuzz.adapters.torch_neural import runs as neural_runs
 from offload_fuzz.ops.statistical import accumulated_dtype
 from offload_fuzz.types import DTYPES, promote
 
@@ -31,6 +33,7 @@ UNARY = {
     "logical_not": "logical_not",
     "bitwise_invert": "bitwise_not",
     "isnan": "isnan",
+    **torch_elementwise.UNARY,
 }
 BINARY = {
     "add": "add",
@@ -47,6 +50,7 @@ BINARY = {
     "logical_and": "logical_and",
     "bitwise_and": "bitwise_and",
     "bitwise_xor": "bitwise_xor",
+    **torch_elementwise.BINARY,
 }
 #: Views of their operand; the others are fresh memory but for reshape and getitem, which copy where they must.
 ALIASING = {
@@ -55,21 +59,28 @@ ALIASING = {
     "broadcast_to": "view",
     "squeeze": "view",
     "expand_dims": "view",
+    "real": "view",
+    "imag": "view",
+    "conj": "view",
     "reshape": "may",
     "getitem": "may",
+    **torch_elementwise.ALIASING,
+    **torch_shaping.ALIASING,
 }
 
 
 class TorchOps:
-    """The ops of module `t` (torch): `runs`, and `into` for the same with a place for the result."""
+    """The ops of module `t` (torch) on `device`: `runs`, and `into` for the same with a place for the result."""
 
-    def __init__(self, t: Any) -> None:
+    def __init__(self, t: Any, device: Any = None) -> None:
         self.t = t
-        self.dtypes: dict[str, Any] = {name: getattr(t, name) for name in DTYPES}
+        self.dtypes: dict[str, Any] = {d.name: getattr(t, d.name) for d in DTYPES.values() if d.bits >= 8}
         self.names: dict[Any, str] = {dtype: name for name, dtype in self.dtypes.items()}
         self.runs: dict[str, Run] = {
             **{op: _unary(getattr(t, name)) for op, name in UNARY.items()},
             **{op: self._binary(getattr(t, name)) for op, name in BINARY.items()},
+            **{op: _unary(getattr(t, name)) for op, name in torch_elementwise.UNARY_FRESH.items()},
+            **torch_elementwise.runs(t, self.dtypes),
             "where": lambda o, a: t.where(o[0], *self.common(o[1], o[2])),
             "sum": self._sum,
             "prod": self._prod,
@@ -89,7 +100,12 @@ class TorchOps:
             "getitem": self._getitem,
             "setitem": self._setitem,
             "take": lambda o, a: t.index_select(o[0], a["axis"], o[1]),
+            "real": lambda o, a: t.real(o[0]),
+            "imag": lambda o, a: t.imag(o[0]),
+            "conj": lambda o, a: t.conj(o[0]),
+            **neural_runs(t, forward),
             "astype": lambda o, a: o[0].to(self.dtypes[a["dtype"]], copy=True),
+            **torch_shaping.runs(self, device),
         }
         self.into: dict[str, Into] = {
             **{op: _unary_into(getattr(t, name)) for op, name in UNARY.items() if op != "isnan"},

@@ -170,7 +170,7 @@ class Undertaker:
 
 def _values(case: Case) -> list[Array]:
     """The reference's values, by the strict contract: data only, no judgement."""
-    from offload_fuzz.contract import contract_named
+    from offload_fuzz.contract_files import contract_named
 
     with quiet():
         return [k.value for k in evaluate_program(case.program, contract_named("ieee"))]

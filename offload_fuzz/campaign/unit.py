@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import unittest
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -22,18 +22,19 @@ from offload_fuzz.campaign.extension import find_oracles, find_strategy, load
 from offload_fuzz.campaign.journal import GENERATING, RUNNING, SHRINKING
 from offload_fuzz.campaign.settings import Settings
 from offload_fuzz.case import Case
-from offload_fuzz.contract import contract_named
+from offload_fuzz.contract_files import contract_named
 from offload_fuzz.device import Place
+from offload_fuzz.enclosure import is_float
 from offload_fuzz.errors import InternalError, OffloadError, UsageError
 from offload_fuzz.finding.diagnose import Diagnosis, diagnose
 from offload_fuzz.finding.examine import Examiner
 from offload_fuzz.finding.shrink import shrink
 from offload_fuzz.finding.store import Finding, make_finding, with_expected
-from offload_fuzz.lower import check_support
+from offload_fuzz.issuing import check_support
 from offload_fuzz.oracles import Verdict, judge
 from offload_fuzz.plan import Plan
 from offload_fuzz.reference import quiet
-from offload_fuzz.strategies import cases, known_dtypes, known_ops, placements
+from offload_fuzz.strategies import known_dtypes, known_ops, placements, seeded_cases
 from offload_fuzz.strategies.choices import Choices
 from offload_fuzz.strategies.modes import plan_for
 from offload_fuzz.strategies.placements import coverage, parse_spec
@@ -45,7 +46,7 @@ LARGE_SIZE = 10_000
 #: Failing programs that one unit shrinks; further ones are counted.
 SHRINKS_PER_UNIT = 8
 MIN_NODES = 6
-ENGINE_BYTES = 16
+ENTROPY_BYTES = 16
 
 
 class UnitDone(unittest.SkipTest):
@@ -61,7 +62,9 @@ class Workbench:
 
     settings: Settings
     places: tuple[Place, ...]
-    strategy: st.SearchStrategy[Any]
+    drawn: st.SearchStrategy[Iterator[tuple[Any, bytes]]]
+    """Some cases, each with bytes for its further plans."""
+
     examiner: Examiner
 
 
@@ -76,16 +79,18 @@ def open_workbench(options: Settings) -> Workbench:
             host(),
             *(evolve(p, features=evolve(p.features, contract=contract)) for p in places[1:]),
         )
+    drawn: st.SearchStrategy[Iterator[tuple[Any, bytes]]]
     if options.strategy is None:
         excluded = set(known_ops(options.exclude_ops))
         ops = [o for o in known_ops(options.ops) if o not in excluded]
         if not ops:
             raise UsageError("--ops without --exclude-ops leaves no op; name at least one [run]")
         least = min(MIN_NODES, options.max_nodes)
-        strategy: st.SearchStrategy[Any] = cases(places, options.max_nodes, least, ops, known_dtypes(options.dtypes))
+        drawn = seeded_cases(places, options.max_nodes, least, ops, known_dtypes(options.dtypes))
     else:
-        strategy = find_strategy(options.strategy, modules, places)
-    return Workbench(options, places, strategy, Examiner(places, find_oracles(options.oracles, modules)))
+        entropy = st.binary(min_size=ENTROPY_BYTES, max_size=ENTROPY_BYTES)
+        drawn = st.tuples(find_strategy(options.strategy, modules, places), entropy).map(lambda one: iter((one,)))
+    return Workbench(options, places, drawn, Examiner(places, find_oracles(options.oracles, modules)))
 
 
 def unit_seed(campaign_seed: int, unit: int) -> int:
@@ -118,12 +123,14 @@ def is_wild(case: Case) -> bool:
 
 
 def _wild(x: Any) -> bool:
-    if x.dtype.kind in "fV":
+    if x.dtype.kind == "c":
+        return _wild(x.real) or _wild(x.imag)
+    if is_float(x.dtype):
         w = x.astype(np.float64)
         big = float(np.finfo(np.float32).max) / 4 if x.dtype.itemsize > 2 else 16384.0
         odd = ~np.isfinite(w) | ((w == 0) & np.signbit(w)) | ((w != 0) & (np.abs(w) < 2.0**-14)) | (np.abs(w) > big)
         return bool(odd.any())
-    if x.dtype.kind in "iu" and x.size:
+    if x.dtype.kind in "iu" and x.size:  # not the 4-bit ones, which are full soon
         return bool(int(x.max()) > np.iinfo(x.dtype).max // 4)
     return False
 
@@ -152,7 +159,7 @@ class Unit:
     def run(self) -> None:
         """Generate and run; raises `UsageError` for a strategy that raises, and what `InternalError` came up."""
         self.journal.write(GENERATING, self.number, 0)
-        test = given(self.bench.strategy, st.binary(min_size=ENGINE_BYTES, max_size=ENGINE_BYTES))(self._guarded)
+        test = given(self.bench.drawn)(self._guarded)
         test = seed(unit_seed(self.bench.settings.seed, self.number))(test)
         test = settings(
             max_examples=max(self.left, 1),
@@ -187,15 +194,25 @@ class Unit:
         self.run()
         return self.found
 
-    def _guarded(self, case: Any, entropy: bytes) -> None:
+    def _guarded(self, drawn: Iterator[tuple[Any, bytes]]) -> None:
         try:
             with quiet():
-                self._one(case, entropy)
+                for case, entropy in self._grown(drawn):
+                    self._one(case, entropy)
         except UnitDone:
             raise
         except Exception as error:  # kept, and raised outside the engine
             self.error = error
             raise UnitDone() from error
+
+    def _grown(self, drawn: Iterator[tuple[Any, bytes]]) -> Iterator[tuple[Any, bytes]]:
+        """The cases of one draw; raises `InternalError` for what our own strategy raises."""
+        try:
+            yield from drawn
+        except OffloadError:
+            raise
+        except Exception as error:
+            raise InternalError(f"strategy cases raised {type(error).__name__}: {error}") from error
 
     def _one(self, case: Any, entropy: bytes) -> None:
         if not isinstance(case, Case):

@@ -10,7 +10,7 @@ from offload_fuzz.case import Case
 from offload_fuzz.device import Place
 from offload_fuzz.errors import InternalError, InvalidProgram
 from offload_fuzz.happens_before import Prover
-from offload_fuzz.lower import check_support
+from offload_fuzz.issuing import check_support
 from offload_fuzz.oracles import FAIL, UNKNOWN, Oracle, Verdict, default_oracles, judge
 from offload_fuzz.plan import Plan
 from offload_fuzz.program import Program

@@ -17,7 +17,7 @@ from attrs import evolve, frozen
 from offload_fuzz.adapters.pool import open_places
 from offload_fuzz.adapters.resolve import is_code
 from offload_fuzz.case import Case, read_case
-from offload_fuzz.contract import contract_named
+from offload_fuzz.contract_files import contract_named
 from offload_fuzz.errors import EXIT_FINDING, EXIT_INCONCLUSIVE, EXIT_OK, OffloadError, UsageError
 from offload_fuzz.finding.examine import Examiner
 from offload_fuzz.finding.store import verdict_json

@@ -15,6 +15,7 @@ from attrs import define, evolve
 from offload_fuzz.case import Case
 from offload_fuzz.errors import InvalidProgram, UsageError
 from offload_fuzz.finding.examine import Examiner
+from offload_fuzz.finding.made import simpler_attributes
 from offload_fuzz.finding.rebuild import Change, rebuild
 from offload_fuzz.oracles import Verdict
 from offload_fuzz.plan import Plan
@@ -85,6 +86,7 @@ def reduce(r: Reduction, values: Callable[[Case], list[Array]]) -> None:
         _simplify_dtype(r)
         if r.case is before:
             break
+    _shrink_made(r)
     _shrink_shapes(r)
     _simplify_data(r)
     _plain_choices(r)
@@ -229,6 +231,14 @@ def _shrink_shapes(r: Reduction) -> None:
     for _ in range(rank):
         if not _reshaped(r, lambda x: x[..., 0] if x.ndim and x.shape[-1] == 1 else x):
             break
+
+
+def _shrink_made(r: Reduction) -> None:
+    """Make what nodes without operands make short, and of ones."""
+    for v, node in list(r.case.program.numbered()):
+        for attributes in simpler_attributes(node):
+            if r.change(Change(nodes={v: (node.op, node.operands, attributes)})):
+                break
 
 
 def _shortened(x: Array, old: int, new: int) -> Array:

@@ -14,6 +14,7 @@ from offload_fuzz.case import Case, dump_case
 from offload_fuzz.errors import UsageError
 from offload_fuzz.finding.diagnose import Diagnosis
 from offload_fuzz.finding.identity import identity
+from offload_fuzz.issuing import regions
 from offload_fuzz.oracles import Verdict
 from offload_fuzz.reference import evaluate_program, quiet
 from offload_fuzz.trial import Trial
@@ -84,7 +85,8 @@ def with_expected(case: Case, trial: Trial) -> Case:
     from attrs import evolve
 
     with quiet():
-        values = evaluate_program(case.program, trial.contract)
+        together = [r for r in regions(case.program, case.plan, trial.places) if len(r) > 1]
+        values = evaluate_program(case.program, trial.contract, together)
     return evolve(case, expected=tuple(values[v].enclosure for v in case.program.outputs))
 
 

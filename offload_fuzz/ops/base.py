@@ -13,11 +13,13 @@ from functools import cache
 from typing import Any, TypeAlias
 
 import numpy as np
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from offload_fuzz.contract import Contract
 from offload_fuzz.enclosure import Enclosure
 from offload_fuzz.errors import InvalidProgram, UsageError, one_of, require
+from offload_fuzz.ops import shape_domains
+from offload_fuzz.ops.flushing import flushing
 from offload_fuzz.types import KINDS, Array, ArrayType, dtypes_of, promote
 
 TypeRule: TypeAlias = Callable[..., ArrayType]
@@ -66,6 +68,11 @@ class DTypeName:
 
 
 @frozen
+class SameWidthDType:
+    """The name of a numeric dtype as wide as the operand's."""
+
+
+@frozen
 class SameSizeShape:
     """A shape of as many elements as the operand has."""
 
@@ -95,6 +102,23 @@ class Index:
     """A tuple of (start, stop, step) per axis, each as in a Python slice."""
 
 
+@frozen
+class Window:
+    """A length from `least` to `most` that fits into each axis from `first` on."""
+
+    first: int
+    least: int
+    most: int
+
+
+@frozen
+class Divisor:
+    """A number whose `power` divides the length of an axis; 1 is the plain one."""
+
+    axis: int
+    power: int = 1
+
+
 Domain: TypeAlias = (
     Axis
     | Axes
@@ -102,12 +126,25 @@ Domain: TypeAlias = (
     | Range
     | Choice
     | DTypeName
+    | SameWidthDType
     | SameSizeShape
     | BroadcastShape
     | Permutation
     | UnitAxes
     | NewAxis
     | Index
+    | shape_domains.Shape
+    | shape_domains.ResultDType
+    | shape_domains.Fill
+    | shape_domains.Number
+    | shape_domains.Offset
+    | shape_domains.Count
+    | shape_domains.Position
+    | shape_domains.NegativeAxis
+    | shape_domains.Repetitions
+    | shape_domains.Widths
+    | Window
+    | Divisor
 )
 DOMAINS = Domain.__args__
 
@@ -115,7 +152,7 @@ DOMAINS = Domain.__args__
 # ----------------------------------------------------------------------------------------------------------- rows
 @frozen
 class Accuracy:
-    """How far a result may be from the exact one: exact, correctly rounded, ulps, accumulating or special."""
+    """How far a result may be from the exact one: exact, correctly rounded, ulps, accumulating or composite."""
 
     kind: str
     ulps: float = 0.0
@@ -127,6 +164,7 @@ class Accuracy:
 exact: Accuracy = Accuracy("exact")
 correctly_rounded = Accuracy("correctly rounded")
 accumulating = Accuracy("accumulating")
+composite = Accuracy("composite")
 
 
 def ulps(n: float) -> Accuracy:
@@ -233,6 +271,8 @@ def register(op: Op) -> Op:
         if not isinstance(domain, DOMAINS):
             raise UsageError(f"attribute {name} is {domain!r} but should be a domain such as of.Range(1, 50) [{where}]")
     _check_signature(op, where)
+    if not op.moves:
+        op = evolve(op, enclose=flushing(op.name, op.enclose))
     OPS[op.name] = op
     return op
 

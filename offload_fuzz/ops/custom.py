@@ -41,7 +41,7 @@ class CustomOp:
 def defop(
     name: str,
     *,
-    kinds: tuple[str, ...] | str = ("numeric",),
+    kinds: tuple[str, ...] | str = ("real numeric",),
     accuracy: Accuracy = exact,
     attributes: Mapping[str, Domain] | None = None,
     elementwise: bool | None = None,

@@ -9,6 +9,7 @@ import numpy as np
 
 from offload_fuzz.ops.base import (
     Accuracy,
+    Domain,
     EncloseRule,
     Op,
     Operand,
@@ -23,6 +24,7 @@ from offload_fuzz.ops.base import (
     to_bool,
     ulps,
 )
+from offload_fuzz.ops.complex_rules import abs_rule, component_type, componentwise, elementwise_product
 from offload_fuzz.ops.elementwise_rules import (
     compare_rule,
     extremum_rule,
@@ -32,9 +34,11 @@ from offload_fuzz.ops.elementwise_rules import (
     where_rule,
 )
 from offload_fuzz.ops.rules import RULES, quotient_rule, rounded_rule
+from offload_fuzz.ops.sums import matmul_rule
 from offload_fuzz.types import Array, ArrayType, promote
 
-NUMERIC, FLOATING, INTEGRAL, BOOL, BITS, ANY = (
+NUMERIC, WITH_COMPLEX, FLOATING, INTEGRAL, BOOL, BITS, ANY = (
+    ("real numeric",),
     ("numeric",),
     ("real floating",),
     ("integral",),
@@ -55,6 +59,9 @@ def row(
     type_rule: TypeRule | None = None,
     enclose: EncloseRule | None = None,
     defined: Callable[..., bool] | None = None,
+    operands: tuple[Operand, ...] | None = None,
+    attributes: dict[str, Domain] | None = None,
+    summary: str = "",
 ) -> Op:
     """Register one element-wise op; its arity is that of the NumPy function."""
     arity = numpy.nin if isinstance(numpy, np.ufunc) else len(monotone)
@@ -67,11 +74,12 @@ def row(
             type_rule or (same_type if arity == 1 else broadcast_type),
             numpy,
             enclose or RULES[accuracy.kind],
-            operands=(Operand(),) if arity == 1 else BINARY,
+            operands=operands or ((Operand(),) if arity == 1 else BINARY),
+            attributes=attributes or {},
             monotone=monotone,
             elementwise=True,
             defined=defined,
-            summary=f"numpy.{getattr(numpy, '__name__', name)} on {' or '.join(kinds)} dtypes",
+            summary=summary or f"numpy.{getattr(numpy, '__name__', name)} on {' or '.join(kinds)} dtypes",
         )
     )
 
@@ -91,10 +99,12 @@ def where_type(condition: ArrayType, x1: ArrayType, x2: ArrayType) -> ArrayType:
     return ArrayType(promote(x1.dtype, x2.dtype), broadcast_shapes(condition.shape, x1.shape, x2.shape))
 
 
+product_rule = elementwise_product(matmul_rule, rounded_rule)
+
 UNARY = [
-    row("negative", np.negative, NUMERIC, exact, DOWN, enclose=rounded_rule),
-    row("abs", np.abs, NUMERIC, exact, "other", enclose=rounded_rule),
-    row("square", np.square, NUMERIC, correctly_rounded, "other"),
+    row("negative", np.negative, WITH_COMPLEX, exact, DOWN, enclose=componentwise(rounded_rule)),
+    row("abs", np.abs, WITH_COMPLEX, exact, "other", type_rule=component_type, enclose=abs_rule(rounded_rule)),
+    row("square", np.square, WITH_COMPLEX, correctly_rounded, "other", enclose=product_rule),
     row("sqrt", np.sqrt, FLOATING, correctly_rounded, UP, enclose=quotient_rule),
     row("exp", np.exp, FLOATING, ulps(4), UP),
     row("log", np.log, FLOATING, ulps(4), UP),
@@ -108,9 +118,9 @@ UNARY = [
 ]
 
 BINARY_OPS = [
-    row("add", np.add, NUMERIC, correctly_rounded, UP, UP),
-    row("subtract", np.subtract, NUMERIC, correctly_rounded, UP, DOWN),
-    row("multiply", np.multiply, NUMERIC, correctly_rounded, *OTHER),
+    row("add", np.add, WITH_COMPLEX, correctly_rounded, UP, UP, enclose=componentwise(rounded_rule)),
+    row("subtract", np.subtract, WITH_COMPLEX, correctly_rounded, UP, DOWN, enclose=componentwise(rounded_rule)),
+    row("multiply", np.multiply, WITH_COMPLEX, correctly_rounded, *OTHER, enclose=product_rule),
     row("divide", np.divide, FLOATING, correctly_rounded, *OTHER, enclose=quotient_rule),
     row("floor_divide", np.floor_divide, NUMERIC, exact, *OTHER, enclose=floor_divide_rule, defined=divisible),
     row("remainder", np.remainder, NUMERIC, exact, *OTHER, enclose=remainder_rule, defined=divisible),

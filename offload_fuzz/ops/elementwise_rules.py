@@ -22,7 +22,7 @@ from offload_fuzz.enclosure import (
 from offload_fuzz.ops.base import Application
 from offload_fuzz.ops.ranges import all_bounds, extremum
 from offload_fuzz.ops.rounding import narrowed, wide
-from offload_fuzz.ops.rules import Value, integer_rule, reference, singletons
+from offload_fuzz.ops.rules import Value, integer_rule, reciprocal_leaves, reference, singletons
 from offload_fuzz.types import DTYPES, NAMES, Array, is_floating
 
 
@@ -32,6 +32,8 @@ def compare_rule(a: Application) -> Value:
     value = reference(a)
     if singletons(a):
         return value, exact(value)
+    if a.operands[0].lo.dtype.kind == "c" or a.operands[1].lo.dtype.kind == "c":
+        return value, None
     x, y = all_bounds(a)
     possible, certain = ~(x.empty | y.empty), ~(x.nan | y.nan)
     if a.op.name == "equal":
@@ -39,7 +41,7 @@ def compare_rule(a: Application) -> Value:
         must = (x.lo == x.hi) & (y.lo == y.hi) & (x.lo == y.lo)
     else:
         may, must = x.lo < y.hi, x.hi < y.lo
-    return value, _answers(must & certain, may & possible)
+    return value, answers(must & certain, may & possible)
 
 
 def isnan_rule(a: Application) -> Value:
@@ -49,10 +51,10 @@ def isnan_rule(a: Application) -> Value:
     if e.is_singleton:
         return value, exact(value)
     b = e.bounds()
-    return value, _answers(b.empty, b.nan)
+    return value, answers(b.empty, b.nan)
 
 
-def _answers(must: Array, may: Array) -> Enclosure:
+def answers(must: Array, may: Array) -> Enclosure:
     """True where `must`, False where not `may`, else both."""
     must, may = np.asarray(must), np.asarray(may)
     return between(must, may) if some(must != may) else exact(may)
@@ -88,8 +90,14 @@ def floor_divide_rule(a: Application) -> Value:
     floors = [value, narrowed(_floor_of_exact(x, y), dtype), np.floor(narrowed(quotient, dtype))]
     nan = np.isnan(quotient)
     singular = (np.isinf(x) | (y == 0)) & ~nan
+    small, big = reciprocal_leaves(a, y)
+    if some(small) and a.contract.flushes("divide", dtype):
+        floors.append(np.where(small, np.zeros((), value.dtype), value))
+    if some(big):  # the dividend less its remainder, which may be 0, times infinity
+        floors.append(np.where(big, np.copysign(np.inf, quotient).astype(value.dtype), value))
     bound = narrowed(quotient, dtype)
     floors = [np.where(np.isnan(f), bound, f) for f in floors] if some(singular) else floors
+    singular = singular | (big & ~nan)
     lo, hi = smallest(*floors), largest(*floors)
     lo, hi = _inexact_floor(a, quotient, lo, hi)
     if some(nan):
@@ -164,6 +172,8 @@ def where_rule(a: Application) -> Value:
     if singletons(a):
         return value, exact(value) if kept else computed(value)
     if not kept:
+        if a.type.np.kind == "c":
+            return value, None
         x1, x2 = (_converted(e, a.type.np) for e in (x1, x2))
     picked = combine(lambda p, q: np.where(condition.lo, p, q), x1, x2)
     if condition.hi is condition.lo or not some(condition.lo != condition.hi):

@@ -6,12 +6,13 @@ import numpy as np
 
 from offload_fuzz.errors import require
 from offload_fuzz.ops.base import Operand, accumulating, broadcast_shapes, shaped
+from offload_fuzz.ops.complex_rules import matrix_product
 from offload_fuzz.ops.sums import matmul_rule
 from offload_fuzz.types import ArrayType, promote
 
 
 @shaped(
-    np.matmul, matmul_rule, "linear algebra", ("numeric",), accumulating,
+    np.matmul, matrix_product(matmul_rule), "linear algebra", ("numeric",), accumulating,
     operands=(Operand(), Operand("contracts")),
 )  # fmt: skip  # one row
 def matmul(x1: ArrayType, x2: ArrayType) -> ArrayType:

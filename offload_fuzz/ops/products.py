@@ -1,14 +1,14 @@
-"""The enclosure rule of prod: exact iff the odd parts fit and no sub-product can leave the normal range."""
+"""The rules of prod and cumulative_prod: exact iff the odd parts fit and no sub-product can leave the normal range."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from offload_fuzz.enclosure import Enclosure, between, computed, either_zero, some
-from offload_fuzz.ops.base import Application, normalize_axes
+from offload_fuzz.ops.base import Application, normalize_axes, normalize_axis
 from offload_fuzz.ops.rounding import FLOAT64, WIDE_UNIT, narrowed, wide
 from offload_fuzz.ops.rules import Value, integer_rule, zero_signs
-from offload_fuzz.ops.sums import Reduction, along_axes, kept, lowest_bit
+from offload_fuzz.ops.sums import Reduction, along_axes, kept, lowest_bit, prefixes
 from offload_fuzz.types import Array, is_floating
 
 
@@ -29,11 +29,27 @@ def prod_rule(a: Application) -> Value:
     value = narrowed(product, dtype)
     if not e.is_certain:
         return value, None
-    enclosure = _enclosed(a, x, product, value, r)
+    minus = np.asarray(np.logical_xor.reduce(np.signbit(x), axis=axes, keepdims=keepdims))
+    enclosure = _enclosed(a, x, product, value, r, minus)
     return value, zero_signs(a, enclosure) if e.is_singleton else either_zero(enclosure)
 
 
-def _enclosed(a: Application, x: Array, product: Array, value: Array, r: Reduction) -> Enclosure:
+def cumulative_prod_rule(a: Application) -> Value:
+    """cumulative_prod: as prod, where product i uses terms 1..i only, in any order."""
+    if not is_floating(a.type.dtype):
+        return integer_rule(a)
+    (e,) = a.operands
+    x, axis = wide(a.values[0], a.type.dtype), normalize_axis(a.attributes["axis"], a.type.ndim)
+    product = np.asarray(np.multiply.accumulate(x, axis=axis))
+    value = narrowed(product, a.type.dtype)
+    if not e.is_certain:
+        return value, None
+    minus = np.asarray(np.logical_xor.accumulate(np.signbit(x), axis=axis))
+    enclosure = _enclosed(a, x, product, value, prefixes(axis, x.shape), minus)
+    return value, zero_signs(a, enclosure) if e.is_singleton else either_zero(enclosure)
+
+
+def _enclosed(a: Application, x: Array, product: Array, value: Array, r: Reduction, minus: Array) -> Enclosure:
     dtype, k = a.type.dtype, kept(a)
     ordinary = np.isfinite(x) & (x != 0)
     safe = x if np.count_nonzero(ordinary) == x.size else np.where(ordinary, x, x.dtype.type(1))
@@ -60,8 +76,6 @@ def _enclosed(a: Application, x: Array, product: Array, value: Array, r: Reducti
     inner, outer = narrowed(inner, dtype), narrowed(outer, dtype)
     must = nan | (zero & infinite)
     may = must | (overflows & (underflows | zero)) | (underflows & infinite)
-    axes = normalize_axes(a.attributes["axis"], x.ndim)
-    minus = np.asarray(np.logical_xor.reduce(np.signbit(x), axis=axes, keepdims=a.attributes["keepdims"]))
     e = between(np.where(minus, -outer, inner), np.where(minus, -inner, outer), may, must)
     overflows = overflows & ~(must | zero)
     if not some(overflows):

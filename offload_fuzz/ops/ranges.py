@@ -61,11 +61,11 @@ def monotone(a: Application, ends: Ends) -> Enclosure:
     """A function that increases or decreases in each operand, and is a number everywhere."""
     bounds = all_bounds(a)
     nan, empty = joined_flags(a, bounds)
-    lo, hi = _outer(a, ends, bounds)
+    lo, hi = outer(a, ends, bounds)
     return between(lo, hi, nan, empty)
 
 
-def _outer(a: Application, ends: Ends, bounds: list[Bounds]) -> tuple[Array, Array]:
+def outer(a: Application, ends: Ends, bounds: list[Bounds]) -> tuple[Array, Array]:
     up = [m == "increasing" for m in a.op.monotone]
     lo, _ = ends(*[b.lo if u else b.hi for b, u in zip(bounds, up, strict=True)])
     _, hi = ends(*[b.hi if u else b.lo for b, u in zip(bounds, up, strict=True)])
@@ -76,7 +76,7 @@ def added(a: Application, ends: Ends) -> Enclosure:
     """add, subtract: NaN where opposite infinities may meet."""
     x, y = bounds = all_bounds(a)
     nan, empty = joined_flags(a, bounds)
-    lo, hi = _outer(a, ends, bounds)
+    lo, hi = outer(a, ends, bounds)
     y_lo, y_hi = (y.lo, y.hi) if a.op.monotone[1] == "increasing" else (-y.hi, -y.lo)
     meet = ((x.hi == np.inf) & (y_lo == -np.inf)) | ((x.lo == -np.inf) & (y_hi == np.inf))
     if not some(meet):
@@ -92,7 +92,7 @@ def above_a_point(bottom: float) -> Range:
     def range_(a: Application, ends: Ends) -> Enclosure:
         bounds = all_bounds(a)
         nan, empty = joined_flags(a, bounds)
-        lo, hi = _outer(a, ends, bounds)
+        lo, hi = outer(a, ends, bounds)
         outside = np.isnan(hi)
         partly = np.isnan(lo)
         lo = np.where(partly, np.asarray(bottom, lo.dtype), lo)
@@ -151,26 +151,30 @@ def even(a: Application, ends: Ends) -> Enclosure:
     return between(low, largest(hi1, hi2), nan, empty)
 
 
-def sine(a: Application, ends: Ends) -> Enclosure:
-    """sin: the ends, and 1 and -1 where they are reached between; NaN for infinities."""
-    (x,) = bounds = all_bounds(a)
-    nan, empty = joined_flags(a, bounds)
-    (lo1, hi1), (lo2, hi2) = ends(x.lo), ends(x.hi)
-    low, high = (wide(end, NAMES[end.dtype]) for end in (x.lo, x.hi))
-    far = ~((np.abs(low) < 2.0**20) & (np.abs(high) < 2.0**20) & (high - low < 7.0)) & (low != high)
-    one = np.ones(a.type.shape, wide_dtype(a.type.dtype))
-    n, dtype = ulps_bound(a), a.type.dtype
-    lowest, highest = ulps_around(-one, n, dtype)[0], ulps_around(one, n, dtype)[1]
+def wave(top: float, bottom: float) -> Range:
+    """sin, cos: the ends, and 1 and -1 where their crests, at `top` and `bottom`, lie between; NaN for infinities."""
 
-    def reached(crest: float) -> Array:
-        turn = 2 * np.pi
-        first, last = np.floor((low - crest) / turn - 1e-9), np.floor((high - crest) / turn + 1e-9)
-        return np.asarray(far | ((first != last) & (low != high)))
+    def range_(a: Application, ends: Ends) -> Enclosure:
+        (x,) = bounds = all_bounds(a)
+        nan, empty = joined_flags(a, bounds)
+        (lo1, hi1), (lo2, hi2) = ends(x.lo), ends(x.hi)
+        low, high = (wide(end, NAMES[end.dtype]) for end in (x.lo, x.hi))
+        far = ~((np.abs(low) < 2.0**20) & (np.abs(high) < 2.0**20) & (high - low < 7.0)) & (low != high)
+        one = np.ones(a.type.shape, wide_dtype(a.type.dtype))
+        n, dtype = ulps_bound(a), a.type.dtype
+        lowest, highest = ulps_around(-one, n, dtype)[0], ulps_around(one, n, dtype)[1]
 
-    infinite = holds_infinity(x)
-    lo = np.where(reached(-np.pi / 2), lowest, smallest(lo1, lo2))
-    hi = np.where(reached(np.pi / 2), highest, largest(hi1, hi2))
-    return between(lo, hi, nan | infinite, empty | (infinite & (low == high)))
+        def reached(crest: float) -> Array:
+            turn = 2 * np.pi
+            first, last = np.floor((low - crest) / turn - 1e-9), np.floor((high - crest) / turn + 1e-9)
+            return np.asarray(far | ((first != last) & (low != high)))
+
+        infinite = holds_infinity(x)
+        lo = np.where(reached(bottom), lowest, smallest(lo1, lo2))
+        hi = np.where(reached(top), highest, largest(hi1, hi2))
+        return between(lo, hi, nan | infinite, empty | (infinite & (low == high)))
+
+    return range_
 
 
 def power(a: Application, ends: Ends) -> Enclosure:
@@ -200,7 +204,7 @@ RANGES: dict[str, Range] = {
     "round": monotone,
     "exp": monotone,
     "tanh": monotone,
-    "sin": sine,
+    "sin": wave(np.pi / 2, -np.pi / 2),
     "pow": power,
 }
 

@@ -107,7 +107,7 @@ def ulps_around(center: Array, n: float, dtype: str, among: bool = False) -> tup
     ordinary = (size > (n + 1.0) * unit) & (size < 2.0 ** DTYPES[dtype].emax)
     if not among and np.count_nonzero(ordinary) == size.size:
         margin = n * unit + size * SLACK[dtype]
-        return _inward(center - margin, center + margin, n, dtype)
+        return inward(center - margin, center + margin, n, dtype)
     minus = np.signbit(center)
     below, above = (np.where(minus, 1.0, 2.0), np.where(minus, 2.0, 1.0)) if among else (1.0, 1.0)
     lo = center - (below * n * unit + size * SLACK[dtype])
@@ -116,14 +116,14 @@ def ulps_around(center: Array, n: float, dtype: str, among: bool = False) -> tup
     lo = np.where(kept, center, np.where(minus, lo, np.maximum(lo, 0.0)))
     hi = np.where(kept, center, np.where(minus, np.minimum(hi, -0.0), hi))
     top = DTYPES[dtype].max
-    near_lo, near_hi = _inward(lo, hi, n, dtype)
+    near_lo, near_hi = inward(lo, hi, n, dtype)
     return (
         np.where(lo < -top, np.asarray(-np.inf, near_lo.dtype), near_lo),
         np.where(hi > top, np.asarray(np.inf, near_hi.dtype), near_hi),
     )
 
 
-def _inward(lo: Array, hi: Array, n: float, dtype: str) -> tuple[Array, Array]:
+def inward(lo: Array, hi: Array, n: float, dtype: str) -> tuple[Array, Array]:
     """The numbers of `dtype` from `lo` to `hi`; rounded outward where a small `n` might leave none."""
     if n < 0.75:
         return outward(lo, hi, dtype)

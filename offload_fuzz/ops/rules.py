@@ -11,21 +11,24 @@ from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
-from attrs import evolve
 
 from offload_fuzz.enclosure import (
+    Bounds,
     Enclosure,
     between,
     combine,
     computed,
     either_zero,
     exact,
+    hull,
     is_float,
     some,
 )
 from offload_fuzz.ops.base import Application
+from offload_fuzz.ops.loosening import loosened
 from offload_fuzz.ops.ranges import RANGES, Ends, monotone, ulps_bound
-from offload_fuzz.ops.rounding import narrowed, ulps_around, wide, wide_dtype
+from offload_fuzz.ops.rounding import narrowed, outward, ulps_around, wide, wide_dtype
+from offload_fuzz.ops.wide_meaning import wide_formula
 from offload_fuzz.types import DTYPES, NAMES, Array, is_floating
 
 Value: TypeAlias = tuple[Array, Enclosure | None]
@@ -53,29 +56,12 @@ def zero_signs(a: Application, enclosure: Enclosure) -> Enclosure:
     return enclosure
 
 
-def flushing(rule: Callable[[Application], Value]) -> Callable[[Application], Value]:
-    """The rule, with zero for subnormal operands and results where the contract lets the op take them as zero."""
-
-    def enclose(a: Application) -> Value:
-        if not a.contract.flushed or not a.contract.flushes(a.op.name, a.type.dtype):
-            return rule(a)
-        value, e = rule(evolve(a, operands=[or_flushed(e) for e in a.operands]))
-        return value, None if e is None else or_flushed(e)
-
-    return enclose
-
-
-def or_flushed(e: Enclosure) -> Enclosure:
-    """`e`, where an end that is subnormal takes in the zero of its sign."""
-    if not is_float(e.lo.dtype):
+def payloads(a: Application, e: Enclosure) -> Enclosure:
+    """`e` of a data movement, with any NaN for a NaN where the contract leaves payloads open."""
+    if a.type.dtype not in a.contract.nan_payload.get(a.op.name, ()):
         return e
-    tiny = np.asarray(2.0 ** DTYPES[NAMES[e.lo.dtype]].emin, e.lo.dtype)
     b = e.bounds()
-    up, down = (b.lo > 0) & (b.lo < tiny), (b.hi < 0) & (b.hi > -tiny)
-    if not (some(up) or some(down)):
-        return e
-    zero = np.zeros((), e.lo.dtype)
-    return between(np.where(up, zero, b.lo), np.where(down, -zero, b.hi), b.nan, b.empty)
+    return between(b.lo, b.hi, b.nan, b.empty) if some(b.nan) else e
 
 
 # --------------------------------------------------------------------------------------------------- exact, rounded
@@ -84,8 +70,8 @@ def exact_rule(a: Application) -> Value:
     value = reference(a)
     if a.op.moves:
         if singletons(a):
-            return value, exact(value)
-        return value, combine(partial(a.op.numpy, **a.attributes), *a.operands)
+            return value, payloads(a, exact(value))
+        return value, payloads(a, combine(partial(a.op.numpy, **a.attributes), *a.operands))
     if singletons(a):
         return value, zero_signs(a, computed(value))
     if a.op.monotone and "other" not in a.op.monotone:
@@ -106,7 +92,6 @@ def integer_rule(a: Application) -> Value:
     return value, computed(value) if certain(a) else None
 
 
-@flushing
 def rounded_rule(a: Application) -> Value:
     """Correctly rounded: NumPy's result in the dtype; the range of the operands' sets for the rest.
 
@@ -125,11 +110,56 @@ def rounded_rule(a: Application) -> Value:
 
 def quotient_rule(a: Application) -> Value:
     """divide and sqrt: correctly rounded where the contract says so, else within its ulps."""
-    return rounded_rule(a) if a.op.name in a.contract.correctly_rounded else ulps_rule(a)
+    if a.op.name in a.contract.correctly_rounded:
+        return rounded_rule(a)
+    value, e = ulps_rule(a)
+    return value, e if e is None or a.op.name != "divide" else by_reciprocal(a, e)
+
+
+def reciprocal_leaves(a: Application, divisor: Array) -> tuple[Array, Array]:
+    """Where 1 / wide `divisor` is computed and is subnormal, and where it overflows."""
+    d = DTYPES[a.type.dtype]
+    size = np.abs(divisor)
+    if a.type.dtype not in a.contract.reciprocal_division:
+        return np.zeros(size.shape, np.bool_), np.zeros(size.shape, np.bool_)
+    return np.asarray(size > 2.0**-d.emin), np.asarray((size > 0) & (size < 2.0**-d.emax))
+
+
+def by_reciprocal(a: Application, e: Enclosure) -> Enclosure:
+    """`e`, the quotients, with x * (1 / y) where the contract lets that be computed and 1 / y is not normal."""
+    dtype = a.type.dtype
+    y = a.operands[1].bounds()
+    far = np.asarray(False)
+    for end in (y.lo, y.hi):
+        small, big = reciprocal_leaves(a, wide(end, NAMES[end.dtype]))
+        far = far | small | big
+    if not some(far):
+        return e
+    far = np.broadcast_to(far, a.type.shape)
+    b = e.bounds()
+    top = np.asarray(np.inf, a.type.np)
+    if not singletons(a):
+        return between(np.where(far, -top, b.lo), np.where(far, top, b.hi), b.nan | far, b.empty & ~far)
+    x, divisor = np.broadcast_arrays(*(wide(v, NAMES[v.dtype]) for v in a.values))
+    reciprocal = np.abs(1 / divisor)
+    least, most = outward(reciprocal, reciprocal, dtype)
+    if a.contract.flushes(a.op.name, dtype):
+        least = np.zeros_like(least)
+    lo, hi = (np.abs(x) * r.astype(x.dtype) for r in (least, most))
+    absent = np.isnan(lo) | np.isnan(hi)
+    lo, hi = outward(np.where(absent, 0.0, lo), np.where(absent, 0.0, hi), dtype)
+    minus = np.signbit(x) ^ np.signbit(divisor)
+    products = between(np.where(minus, -hi, lo), np.where(minus, -lo, hi), absent, absent)
+    both = hull(e, products).bounds()
+    return between(*(np.where(far, new, old) for new, old in zip(_parts(both), _parts(b), strict=True)))
+
+
+def _parts(b: Bounds) -> tuple[Array, Array, Array, Array]:
+    return b.lo, b.hi, b.nan, b.empty
 
 
 # --------------------------------------------------------------------------------------------------------- ulps(n)
-@flushing
+@loosened
 def ulps_rule(a: Application) -> Value:
     """The exact result, computed wide, with the contract's ulps around it; the range of uncertain operands' sets."""
     dtype = a.type.dtype
@@ -163,13 +193,17 @@ def half_power(a: Application) -> Any:
     return np.isneginf(a.values[0]) & (a.values[1] == 0.5)
 
 
+#: Ops that are a number where one operand is a quiet NaN: pow(1, NaN), hypot(inf, NaN), fmin(1, NaN).
+NUMBER_OF_NAN = frozenset({"pow", "hypot", "fmin", "fmax"})
+
+
 def signalling(a: Application) -> Any:
-    """Where an operand of pow is a signalling NaN: pow(1, NaN) and pow(NaN, 0) are 1 for a quiet NaN only.
+    """Where an operand of an op in `NUMBER_OF_NAN` is a signalling NaN, so that the result may be NaN after all.
 
     Source: IEEE 754-2019, 9.2.1 ("even a quiet NaN") and 6.2.1: a signalling NaN gives a quiet one.
     """
     found: Any = False
-    if a.op.name == "pow":
+    if a.op.name in NUMBER_OF_NAN:
         for x in a.values:
             nan = np.isnan(x)
             if some(nan):
@@ -180,7 +214,7 @@ def signalling(a: Application) -> Any:
 
 def _exact_result(a: Application, *operands: Array) -> Array:
     widened = [wide(x, NAMES[x.dtype]) for x in operands]
-    return np.asarray(a.op.numpy(*widened, **a.attributes), wide_dtype(a.type.dtype))
+    return np.asarray(wide_formula(a.op.numpy)(*widened, **a.attributes), wide_dtype(a.type.dtype))
 
 
 def _among_ulps(a: Application) -> Ends:
@@ -192,9 +226,17 @@ def _among_ulps(a: Application) -> Ends:
     return ends
 
 
+#: Ops whose zeros are no underflow, or are not for these operands.
+EXACT_ZEROS: dict[str, Callable[..., Any]] = {
+    **dict.fromkeys(("log", "log2", "log10", "acos", "acosh"), lambda x: True),
+    "xlogy": lambda x1, x2: x2 == 1,
+}
+
+
 def _zero_is_exact(a: Application) -> Any:
-    """Where a computed zero is no underflow: log has none, the others need an operand that is zero or infinite."""
-    exact_ = np.asarray(a.op.name == "log")
+    """Where a computed zero is no underflow: see `EXACT_ZEROS`; else where an operand is zero or infinite."""
+    rule = EXACT_ZEROS.get(a.op.name)
+    exact_ = np.asarray(rule(*a.values) if rule else False)
     for x in a.values:
         if is_float(x.dtype):
             exact_ = exact_ | (x == 0) | np.isinf(x)

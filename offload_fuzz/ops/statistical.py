@@ -21,6 +21,7 @@ from offload_fuzz.ops.base import (
     reduced_shape,
     shaped,
 )
+from offload_fuzz.ops.complex_rules import componentwise
 from offload_fuzz.ops.products import prod_rule
 from offload_fuzz.ops.ranges import holds, signed_zeros
 from offload_fuzz.ops.rules import Value, reference
@@ -49,13 +50,13 @@ def _cumulative_sum(x: Array, *, axis: int) -> Array:
 REDUCE: dict[str, Domain] = {"axis": Axes(), "keepdims": Bool()}
 
 
-@shaped(_accumulate(np.add), sum_rule, "statistical", ("numeric",), accumulating, attributes=REDUCE)
+@shaped(_accumulate(np.add), componentwise(sum_rule), "statistical", ("numeric",), accumulating, attributes=REDUCE)
 def sum_(x: ArrayType, *, axis: tuple[int, ...] | None, keepdims: bool) -> ArrayType:
     """Sum over axes; integers in 64 bits."""
     return ArrayType(accumulated_dtype(x.dtype), reduced_shape(x.shape, normalize_axes(axis, x.ndim), keepdims))
 
 
-@shaped(_accumulate(np.multiply), prod_rule, "statistical", ("numeric",), accumulating, attributes=REDUCE)
+@shaped(_accumulate(np.multiply), prod_rule, "statistical", ("real numeric",), accumulating, attributes=REDUCE)
 def prod(x: ArrayType, *, axis: tuple[int, ...] | None, keepdims: bool) -> ArrayType:
     """Product over axes; integers in 64 bits."""
     return ArrayType(accumulated_dtype(x.dtype), reduced_shape(x.shape, normalize_axes(axis, x.ndim), keepdims))
@@ -89,7 +90,7 @@ def _max(x: Array, **over: Any) -> Array:
     return np.asarray(np.maximum.reduce(x, **over))
 
 
-@shaped(_max, max_rule, "statistical", ("numeric",), attributes=REDUCE)
+@shaped(_max, max_rule, "statistical", ("real numeric",), attributes=REDUCE)
 def max_(x: ArrayType, *, axis: tuple[int, ...] | None, keepdims: bool) -> ArrayType:
     """Largest element over axes of at least one element; NaN propagates."""
     axes = normalize_axes(axis, x.ndim)
@@ -97,7 +98,14 @@ def max_(x: ArrayType, *, axis: tuple[int, ...] | None, keepdims: bool) -> Array
     return ArrayType(x.dtype, reduced_shape(x.shape, axes, keepdims))
 
 
-@shaped(_cumulative_sum, cumulative_sum_rule, "statistical", ("numeric",), accumulating, attributes={"axis": Axis()})
+@shaped(
+    _cumulative_sum,
+    componentwise(cumulative_sum_rule),
+    "statistical",
+    ("numeric",),
+    accumulating,
+    attributes={"axis": Axis()},
+)
 def cumulative_sum(x: ArrayType, *, axis: int) -> ArrayType:
     """Sums of the first 1, 2, ... n elements along an axis; integers in 64 bits."""
     normalize_axis(axis, x.ndim)

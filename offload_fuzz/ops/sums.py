@@ -47,7 +47,7 @@ def kept(a: Application) -> Kept:
         return _flushed(evolve(a, contract=evolve(a.contract, flushed={})))
     accumulator = DTYPES[a.contract.accumulator_of(a.type.dtype)]
     if accumulator is result:
-        return _kept(result)
+        return kept_of(result)
     both: tuple[DType, DType] = (accumulator, result)
     return Kept(
         min(d.precision for d in both),
@@ -66,7 +66,8 @@ def _flushed(a: Application) -> Kept:
     return evolve(k, emin=k.emin + k.precision - 1, eta=2.0 * 2.0**k.emin, flushes=True)
 
 
-def _kept(d: DType) -> Kept:
+def kept_of(d: DType) -> Kept:
+    """The format itself."""
     return _SAME[d.name]
 
 

@@ -22,6 +22,7 @@ from offload_fuzz.schedule import (
     Copy,
     Download,
     Launch,
+    LaunchCompiled,
     Overwrite,
     Record,
     Release,
@@ -52,6 +53,7 @@ class Effect:
     touched: tuple[int, ...] = ()  # buffers; the last is the one written, if any
     keeps: bool = False  # the reader may come back for `reads` at any time
     alias: bool = False
+    parts: tuple[tuple[int, tuple[Cell, ...]], ...] = ()  # of several buffers written, each with its cells
 
 
 @define
@@ -72,7 +74,10 @@ class Layout:
 
     def __init__(self, schedule: Schedule) -> None:
         self.buffers, self.aliases = schedule.buffers, set[int]()
-        made = [(c, c.target) for c in schedule.commands if isinstance(c, Arrange | Upload | Download | Copy | Launch)]
+        made: list[tuple[Any, int]] = [
+            (c, c.target) for c in schedule.commands if isinstance(c, Arrange | Upload | Download | Copy | Launch)
+        ]
+        made += [(c, t) for c in schedule.commands if isinstance(c, LaunchCompiled) for t in c.targets]
         for command, target in made:
             if self.may_alias(command) and self.shares(command, target):
                 self.aliases.add(target)
@@ -112,6 +117,13 @@ def _effect(layout: Layout, command: Any, index: int) -> Effect | None:
             alias = command.target in layout.aliases
             writes = layout.mark(command.target) if alias else layout.own(command.target)
             return Effect(name, layout.read(*sources), writes, "written", (*sources, command.target), alias=alias)
+        case LaunchCompiled():
+            cells = tuple(cell for number in command.targets for cell in layout.own(number))
+            if len(set(cells)) < len(cells):
+                raise Unsafe(f"command {index} writes a byte twice")
+            touched = (*command.operands, *command.targets)
+            parts = tuple((number, layout.own(number)) for number in command.targets)
+            return Effect(name, layout.read(*command.operands), cells, "written", touched, parts=parts)
         case Release():
             return Effect(name, layout.mark(number), layout.own(number), "released", (number,))
         case Overwrite():
@@ -240,12 +252,23 @@ class Explorer:
             raise Unsafe(f"command {effect.name[0]} writes what was handed over for good")
         if not effect.writes:
             return memory
+        if effect.parts:
+            return self._several(effect, memory, touched)
         there = effect.touched[-1] in touched.union(effect.touched[:-1])
         if effect.alias and there:
             raise Unsafe(f"command {effect.name[0]} makes an alias of what is there")
         new = effect.label == "written" and not there
         if not new and any(label is not None and label[0] == "released" for label in labels):
             raise Unsafe(f"command {effect.name[0]} touches a released byte")
+        return {**memory, **dict.fromkeys(effect.writes, (effect.label, effect.name[0]))}
+
+    def _several(self, effect: Effect, memory: Memory, touched: frozenset[int]) -> Memory:
+        """As `_run`, for a command with several targets, each of which may be new or not."""
+        reads = effect.touched[: len(effect.touched) - len(effect.parts)]
+        for number, cells in effect.parts:
+            there = number in touched.union(reads)
+            if there and any(memory.get(cell, ("", 0))[0] == "released" for cell in cells):
+                raise Unsafe(f"command {effect.name[0]} touches a released byte")
         return {**memory, **dict.fromkeys(effect.writes, (effect.label, effect.name[0]))}
 
 

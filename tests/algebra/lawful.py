@@ -7,15 +7,30 @@ moved by as much as it allows; of two zeros either is taken. `exact` truths are 
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 from typing import Any, TypeAlias
 
 import numpy as np
 
-from offload_fuzz.enclosure import Enclosure, from_ordinal, is_float, ordinal
+from offload_fuzz.enclosure import (
+    Enclosure,
+    components,
+    exact,
+    extremes,
+    from_ordinal,
+    is_float,
+    ordinal,
+    parts,
+)
+from offload_fuzz.enclosure import (
+    joined as from_parts,
+)
 from offload_fuzz.ops import OPS
-from offload_fuzz.types import DTYPES, NAMES, Array, ArrayType, is_floating
+from offload_fuzz.types import DTYPES, NAMES, Array, ArrayType, is_complex, is_floating
+
+from . import lawful_shaping
 
 Rng: TypeAlias = np.random.Generator
 LONG = np.dtype(np.longdouble)
@@ -214,7 +229,7 @@ def _remainder(rng: Rng, type: ArrayType, x1: Array, x2: Array) -> Array:
 
 def _astype(rng: Rng, type: ArrayType, x: Array, *, dtype: str) -> Array:
     if not is_floating(dtype):
-        return x.astype(type.np)
+        return (x.astype(np.float64) if x.dtype.kind == "V" else x).astype(type.np)
     finite = [math.isfinite(v) for v in x.ravel().tolist()]
     once = [
         rounded(Fraction(int(v)) if x.dtype.kind in "biu" else fraction(v), dtype) if f else float(v)
@@ -223,6 +238,46 @@ def _astype(rng: Rng, type: ArrayType, x: Array, *, dtype: str) -> Array:
     result = np.array(once, np.float64).reshape(x.shape)
     signed: Array = np.copysign(result, x.astype(np.float64)) if is_float(x.dtype) else result
     return np.asarray(signed).astype(type.np)
+
+
+# ------------------------------------------------------------------------------------------------------ complex numbers
+def _by_parts(lawful: Any) -> Any:
+    """Each component on its own."""
+
+    def both(rng: Rng, type: ArrayType, *operands: Array, **attributes: Any) -> Array:
+        real = ArrayType(DTYPES[type.dtype].component, type.shape)
+        wide = [x.astype(type.np) for x in operands]
+        re = lawful(rng, real, *[x.real.copy() for x in wide], **attributes)
+        return complex_of(re, lawful(rng, real, *[x.imag.copy() for x in wide], **attributes))
+
+    return both
+
+
+def complex_of(re: Array, im: Array) -> Array:
+    """Complex numbers from their components."""
+    out = np.empty(re.shape, f"c{2 * re.dtype.itemsize}")
+    out.real, out.imag = re, im
+    return out
+
+
+def _complex_matmul(rng: Rng, type: ArrayType, x1: Array, x2: Array) -> Array:
+    real = ArrayType(DTYPES[type.dtype].component, type.shape)
+    a, b = (x.astype(type.np) for x in (x1, x2))
+    left, right = np.concatenate([a.real, -a.imag], -1), np.concatenate([b.real, b.imag], -2)
+    left2, right2 = np.concatenate([a.real, a.imag], -1), np.concatenate([b.imag, b.real], -2)
+    return complex_of(_matmul(rng, real, left, right), _matmul(rng, real, left2, right2))
+
+
+def _complex_multiply(rng: Rng, type: ArrayType, *operands: Array) -> Array:
+    x, y = (np.broadcast_to(operands[i], type.shape)[..., None, None] for i in (0, -1))
+    return _complex_matmul(rng, ArrayType(type.dtype, (*type.shape, 1, 1)), x, y).reshape(type.shape)
+
+
+def _complex_astype(rng: Rng, type: ArrayType, x: Array, *, dtype: str) -> Array:
+    component = DTYPES[dtype].component
+    real = ArrayType(component, type.shape)
+    re, im = (x.real.copy(), x.imag.copy()) if x.dtype.kind == "c" else (x, np.zeros(x.shape, real.np))
+    return complex_of(*(_astype(rng, real, part, dtype=component) for part in (re, im)))
 
 
 LAWFUL: dict[str, Callable[..., Array]] = {
@@ -241,12 +296,33 @@ LAWFUL: dict[str, Callable[..., Array]] = {
     "cumulative_sum": _cumulative,
     "matmul": _matmul,
 }
+LAWFUL.update(lawful_shaping.rows(sys.modules[__name__]))
+
+
+COMPLEX: dict[str, Callable[..., Array]] = {
+    **{n: _by_parts(LAWFUL[n]) for n in ("add", "subtract", "sum", "cumulative_sum")},
+    "multiply": _complex_multiply,
+    "square": _complex_multiply,
+    "matmul": _complex_matmul,
+    "astype": _complex_astype,
+}
+
+
+from .lawful_neural import LAWFUL as NEURAL  # noqa: E402  # it takes the arithmetic above
 
 
 def evaluate(op: str, rng: Rng, type: ArrayType, operands: Sequence[Array], attributes: Mapping[str, Any]) -> Array:
     """A lawful result of `op` on known operands."""
+    if is_complex(type.dtype) and op in COMPLEX:
+        return COMPLEX[op](rng, type, *operands, **attributes)
     if op == "astype":
         return _astype(rng, type, *operands, **attributes)
+    if op == "abs" and operands[0].dtype.kind == "c":
+        (x,) = operands
+        moved: Array = _ulps(np.hypot, 4)(rng, type, x.real.copy(), x.imag.copy())
+        return moved
+    if is_floating(type.dtype) and op in NEURAL:
+        return NEURAL[op](rng, type, *operands, **attributes)
     if is_floating(type.dtype) and op in LAWFUL:
         return LAWFUL[op](rng, type, *operands, **attributes)
     result = np.asarray(OPS[op].numpy(*operands, **attributes)).astype(type.np)
@@ -261,6 +337,8 @@ def _may_turn(op: str, result: Array, rng: Rng) -> bool:
 # ------------------------------------------------------------------------------------------------- uncertain operands
 def around(x: Array, rng: Rng) -> Enclosure:
     """A random enclosure that holds `x`: intervals of all widths, two intervals, NaN and infinities allowed or due."""
+    if x.dtype.kind == "c":
+        return from_parts(around(components(x), rng))
     if not is_float(x.dtype):
         if x.dtype.kind == "b":
             return Enclosure(
@@ -269,7 +347,7 @@ def around(x: Array, rng: Rng) -> Enclosure:
         less, more = (x - x.dtype.type(1), x + x.dtype.type(2))
         return Enclosure(np.where(less > x, x, less), np.where(more < x, x, more))
     key = ordinal(np.where(np.isnan(x), np.zeros((), x.dtype), x)).astype(np.int64)
-    top = int(ordinal(np.asarray(np.inf, x.dtype)))
+    top = int(ordinal(extremes(x.dtype)[1]))
     width = [0, 1, 3, 40, top // 8][int(rng.integers(5))]
     below, above = (rng.integers(0, width + 1, x.shape) * rng.integers(0, 2, x.shape) for _ in range(2))
     lo = from_ordinal(np.where(key < ~top + below, ~top, key - below), x.dtype)
@@ -278,16 +356,21 @@ def around(x: Array, rng: Rng) -> Enclosure:
         lo, hi = np.where(x == 0, np.asarray(-0.0, x.dtype), lo), np.where(x == 0, np.asarray(0.0, x.dtype), hi)
     must = np.isnan(x)
     nan = np.asarray(must | (rng.random(x.shape) < (0.2 if rng.integers(3) == 0 else 0.0)))
-    lo, hi = np.where(must, np.asarray(np.inf, x.dtype), lo), np.where(must, np.asarray(-np.inf, x.dtype), hi)
+    bottom, best = extremes(x.dtype)
+    lo, hi = np.where(must, best, lo), np.where(must, bottom, hi)
     if rng.integers(4):
         return Enclosure(lo, hi, nan=nan if nan.any() else None)
     lo2, hi2 = (from_ordinal(np.clip(key + int(k), ~top, top), x.dtype) for k in sorted(rng.integers(-9, 9, 2)))
+    if DTYPES[NAMES[x.dtype]].finite:
+        return Enclosure(lo, hi, lo2, hi2, nan)
     ninf, pinf = (np.asarray((rng.random(x.shape) < 0.1) & ~must) for _ in range(2))
     return Enclosure(lo, hi, lo2, hi2, nan, ninf, pinf)
 
 
 def member(e: Enclosure, rng: Rng) -> Array:
     """A random result that `e` allows: ends, what lies between, zeros, the flags."""
+    if e.lo.dtype.kind == "c":
+        return from_parts(exact(member(parts(e), rng))).lo
     found = _inside(e.lo, e.hi, rng)
     absent = ordinal(e.lo) > ordinal(e.hi)
     if e.lo2 is not None and e.hi2 is not None:

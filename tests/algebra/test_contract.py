@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from offload_fuzz.contract import Contract, contract_named, parse_contract, shipped_contracts, union
+from offload_fuzz.contract import Contract, union
+from offload_fuzz.contract_files import contract_named, parse_contract, shipped_contracts
 from offload_fuzz.enclosure import Enclosure, exact
 from offload_fuzz.errors import UsageError
 from offload_fuzz.ops import OPS

@@ -24,6 +24,7 @@ from offload_fuzz.schedule import (
     Copy,
     Download,
     Launch,
+    LaunchCompiled,
     Overwrite,
     Record,
     Release,
@@ -269,7 +270,7 @@ def test_the_checker_imports_nothing_of_lowering() -> None:
 Who = tuple[int, int]  # a queue, or the host
 THE_HOST = (HOST, 0)
 QUEUES = ([(1, 0)], [(1, 0), (1, 1)], [(1, 0), (1, 1)], [(1, 0), (2, 0)], [(1, 0), (1, 1), (2, 0)])
-KINDS = ("upload", "upload", "download", "launch", "launch", "arrange", "release", "overwrite")
+KINDS = ("upload", "upload", "download", "launch", "launch", "compiled", "arrange", "release", "overwrite")
 READABLE = ("valid", "kept")
 PARTS = ((0, 4), (0, 4), (0, 4), (0, 4), (0, 2), (2, 4), (1, 3), (0, 3), (1, 1))
 
@@ -392,6 +393,8 @@ class Author:
                 self.issue(q, Copy(*q, others[0], source, target, blocking), (source,), target)
             case "launch":
                 self.launch(self.rng.choice([q, q, q, THE_HOST]), blocking)
+            case "compiled":
+                self.compiled(q, blocking)
             case "arrange":
                 source, target = self.pick(HOST, *READABLE), self.pick_target(HOST)
                 self.issue(THE_HOST, Arrange(source, target, "C", 64, False), (source,), target)
@@ -425,6 +428,19 @@ class Author:
         in_place = 0 if how == "in place" else None
         command = Launch(*q, 1, "add", operands, {}, target, in_place, blocking, how == "view")
         self.issue(q, command, operands, target, "" if how == "view" else "valid")
+
+    def compiled(self, q: Who, blocking: bool) -> None:
+        operands = tuple(self.pick(q[0], *READABLE) for _ in range(self.rng.randint(0, 2)))
+        targets = tuple(self.pick_target(q[0]) for _ in range(self.rng.randint(1, 2)))
+        nodes: tuple[Any, ...] = (("add", operands, {}),) * len(targets)
+        made = tuple(range(len(operands), len(operands) + len(targets)))
+        self.touch(q, operands, targets)
+        self.issue(q, LaunchCompiled(*q, made, nodes, operands, made, targets, blocking), operands, targets[0])
+        for target in targets[1:]:
+            for seen in (self.used_by, self.wrote):
+                seen.setdefault(self.buffers[target].storage, {})[q] = len(self.commands) - 1
+            self.become(target, "valid")
+            self.known.add(target)
 
     def schedule(self) -> Schedule:
         """At most `LIMIT` commands; the results are read at the end if there was room to order that."""

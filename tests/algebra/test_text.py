@@ -322,5 +322,5 @@ def test_inputs_that_do_not_fit_the_text_are_refused() -> None:
         parse_program(text, [np.zeros(2, np.int16)])
     with pytest.raises(InvalidProgram, match=r"^2 inputs are given but the text names 1 \[line 1: "):
         parse_program(text, [np.zeros(2, np.int8)] * 2)
-    with pytest.raises(InvalidProgram, match=r"^v0: array has dtype complex64 but should have one of bool"):
-        parse_program(text, [np.zeros(2, np.complex64)])
+    with pytest.raises(InvalidProgram, match=r"^v0: array has dtype complex256 but should have one of bool"):
+        parse_program(text, [np.zeros(2, np.clongdouble)])

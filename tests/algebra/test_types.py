@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 
+import ml_dtypes
 import numpy as np
 import pytest
 
@@ -12,9 +13,16 @@ from offload_fuzz.errors import InvalidProgram
 from offload_fuzz.text import parse_type
 from offload_fuzz.types import DTYPES, KINDS, NAMES, ArrayType, dtypes_of, is_floating, promote, type_of
 
-STANDARD = [d for d in DTYPES if d != "bfloat16"]
+NARROW = dtypes_of("narrow floating", "narrow integer")
+STANDARD = [d for d in DTYPES if d != "bfloat16" and d not in NARROW]
 #: The standard promotes within a row, and between the first two.
-ROWS = (dtypes_of("signed integer"), dtypes_of("unsigned integer"), dtypes_of("real floating"), ("bool",))
+ROWS = (
+    dtypes_of("signed integer"),
+    dtypes_of("unsigned integer"),
+    dtypes_of("real floating"),
+    ("bool",),
+    ("float32", "float64", "complex64", "complex128"),
+)
 
 
 # -------------------------------------------------------------------------------------------------------- promotion
@@ -81,14 +89,26 @@ def test_an_unknown_dtype_does_not_promote() -> None:
         promote("float8", "float8")
 
 
+def test_narrow_dtypes_promote_with_nothing_but_themselves() -> None:
+    for narrow, other in itertools.product(NARROW, DTYPES):
+        if narrow == other:
+            assert promote(narrow, other) == narrow
+            continue
+        for pair in ((narrow, other), (other, narrow)):
+            with pytest.raises(InvalidProgram):
+                promote(*pair)
+
+
 # --------------------------------------------------------------------------------------------------- dtypes and kinds
 @pytest.mark.parametrize("dtype", STANDARD)
 def test_kinds_are_those_of_isdtype(dtype: str) -> None:
     for kind, members in KINDS.items():
         if kind == "any":
             expected = True
-        elif kind == "numeric":
+        elif kind == "real numeric":
             expected = np.isdtype(np.dtype(dtype), ("integral", "real floating"))
+        elif kind.startswith("narrow"):
+            expected = False
         else:
             expected = np.isdtype(np.dtype(dtype), kind)
         assert (DTYPES[dtype].kind in members) == expected
@@ -99,7 +119,7 @@ def test_kinds_are_those_of_isdtype(dtype: str) -> None:
 def test_names_bits_and_numpy_dtypes_agree(dtype: str) -> None:
     d = DTYPES[dtype]
     assert d.name == dtype == NAMES[d.np] == str(d.np)
-    assert d.bits == 8 * d.np.itemsize
+    assert d.bits == (4 if dtype in ("int4", "uint4") else 8 * d.np.itemsize)
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
@@ -118,6 +138,20 @@ def test_bfloat16_has_float32s_exponents_and_eight_bits() -> None:
     assert (d.precision, d.emin, d.emax) == (8, single.emin, single.emax)
     bits = np.array([1, 0x7F7F, 0x7F80], np.uint16).view(d.np).astype(np.float64)
     assert list(bits) == [d.eta, d.max, math.inf]
+
+
+@pytest.mark.parametrize("dtype", ["float8_e4m3fn", "float8_e5m2"])
+def test_narrow_formats_are_those_that_ml_dtypes_reports(dtype: str) -> None:
+    d, info = DTYPES[dtype], ml_dtypes.finfo(dtype)  # type: ignore[no-untyped-call]  # ml_dtypes leaves it untyped
+    assert (d.precision, d.emin, d.max) == (info.nmant + 1, info.minexp, float(info.max))
+    assert d.eta == float(info.smallest_subnormal)
+    assert d.finite != bool(np.isinf(np.asarray(math.inf, d.np)))
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "int64", "uint64", "int4", "uint4"])
+def test_the_range_of_an_integer_dtype_is_that_of_its_library(dtype: str) -> None:
+    info = ml_dtypes.iinfo(dtype)  # type: ignore[no-untyped-call]  # ml_dtypes leaves it untyped
+    assert DTYPES[dtype].range == (int(info.min), int(info.max))
 
 
 @pytest.mark.parametrize("dtype", [d for d in DTYPES if not d.startswith(("float", "bfloat"))])
@@ -174,7 +208,7 @@ def test_the_type_of_an_array_is_its_dtype_and_shape() -> None:
         assert type_of(np.zeros((2, 0), d.np)) == ArrayType(name, (2, 0))
 
 
-@pytest.mark.parametrize("dtype", [np.complex64, np.dtype(">f4"), np.dtype("U3"), object, np.longdouble])
+@pytest.mark.parametrize("dtype", [np.clongdouble, np.dtype(">f4"), np.dtype("U3"), object, np.longdouble])
 def test_an_array_of_another_dtype_has_no_type(dtype: object) -> None:
     with pytest.raises(InvalidProgram, match=r"^array has dtype .* but should have one of bool, int8, "):
         type_of(np.zeros(1, dtype))  # type: ignore[call-overload]  # any dtype

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import random
+from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
 
@@ -71,6 +72,37 @@ def test_cases_are_well_formed_and_their_plans_are_lawful(case: Case) -> None:
     check_plan(case.program, case.plan, len(case.devices))
 
 
+def seeded() -> list[tuple[Case, bytes]]:
+    found: list[tuple[Case, bytes]] = []
+
+    @settings(max_examples=20, database=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
+    @given(ofs.seeded_cases(SIMULATED, 8, 3, None, None))
+    def collect(drawn: Iterator[tuple[Case, bytes]]) -> None:
+        found.extend(drawn)
+
+    collect()
+    return found
+
+
+def test_a_seed_gives_several_cases_no_two_alike_and_the_seed_of_zeros_the_simplest() -> None:
+    found = seeded()
+    assert len(found) == 1 + 19 * ofs.PER_SEED
+    (simplest, _), *rest = found
+    assert not simplest.plan.choices
+    assert len({dump_case(Case(case.program, case.plan, case.devices)) for case, _ in rest}) == len(rest)
+    assert len({entropy for _, entropy in found}) == len(found)
+    for case, _ in rest:
+        check_program(case.program)
+        check_plan(case.program, case.plan, len(case.devices))
+        assert 1 <= len(case.program.nodes) <= 8
+
+
+def test_seeded_cases_show_every_op_and_number_of_nodes() -> None:
+    programs_ = [case.program for case, _ in seeded()]
+    assert len({n.op for p in programs_ for n in p.nodes}) > 0.9 * len(ofs.known_ops(None))
+    assert {len(p.nodes) for p in programs_} >= set(range(3, 9))
+
+
 def test_the_simplest_case_is_one_node_on_the_host() -> None:
     case = find(ofs.cases(SIMULATED, max_nodes=10), lambda case: True)
     assert len(case.program.nodes) == 1
@@ -127,6 +159,33 @@ def test_edges_covers_every_reachable_pair_on_every_edge(devices: tuple[str, ...
         assert (counted.covered, counted.reachable) == (covered, reachable)
         assert counted.unreachable == len(node_edges(program)) * len(places) ** 2 - reachable
         assert all(role in allowed[i] for row in found for i, role in enumerate(row))
+
+
+@pytest.mark.parametrize("devices", PLACES)
+@pytest.mark.parametrize("spec", ["operands", "chains"])
+def test_operand_pairs_and_two_hop_chains_show_every_lawful_combination(spec: str, devices: tuple[str, ...]) -> None:
+    places, groups_seen = open_places(devices), 0
+    for program in programs(12):
+        found, allowed = placements(program, places, spec, Choices(b""))
+        first = len(program.inputs)
+        for c, node in enumerate(program.nodes):
+            producers = {o - first for o in node.operands if o >= first}
+            if spec == "operands":
+                groups = [(a, b, c) for a in producers for b in producers if a < b]
+            else:
+                groups = [(o - first, b, c) for b in producers for o in program.nodes[b].operands if o >= first]
+            for group in groups:
+                groups_seen += 1
+                shown = {tuple(row[n] for n in group) for row in found}
+                assert shown == set(product(*(allowed[n] for n in group)))
+        assert all(role in allowed[i] for row in found for i, role in enumerate(row))
+    assert groups_seen >= 10
+
+
+def test_groups_of_three_take_few_more_plans_than_the_cube_of_the_places() -> None:
+    for program in programs(16):
+        assert len(placements(program, open_places(("simulated:0",)), "chains", Choices(b""))[0]) <= 24
+        assert len(placements(program, open_places(SIMULATED), "operands", Choices(b""))[0]) <= 60
 
 
 def test_edges_takes_about_the_square_of_the_places_at_any_size() -> None:

@@ -20,6 +20,10 @@ from offload_fuzz.ops import OPS
 from offload_fuzz.ops.base import Application
 from offload_fuzz.types import DTYPES, Array, ArrayType, is_floating, type_of
 
+from . import special_operands
+from .neural import MAKERS
+from .shaping import shaping_case
+
 Rng: TypeAlias = np.random.Generator
 Applied: TypeAlias = tuple[tuple[Array, ...], dict[str, Any]]  # operands and attributes
 SHAPES: tuple[tuple[int, ...], ...] = ((), (1,), (3,), (0,), (17,), (2, 3), (4, 1), (0, 2), (2, 3, 4), (3, 1, 5))
@@ -57,17 +61,20 @@ def elements(rng: Rng, dtype: str, shape: tuple[int, ...], manner: str) -> Array
     """An array of `manner`: "small" (dyadic numbers), "wild" (specials), "medium" (normal) or "bits" (any bits)."""
     d = DTYPES[dtype]
     size = math.prod(shape)
+    if d.component:
+        return elements(rng, d.component, (*shape, 2), manner).view(d.np).reshape(shape)
     if dtype == "bool":
         return rng.integers(0, 2, size).astype(np.bool_).reshape(shape)
     if not is_floating(dtype):
-        info = np.iinfo(d.np)
+        bottom, top = d.range
         if manner == "small":
-            return rng.integers(0 if info.min == 0 else -9, 10, size).astype(d.np).reshape(shape)
+            return rng.integers(max(bottom, -9), min(top + 1, 10), size).astype(d.np).reshape(shape)
         if manner == "wild":
-            ends = [info.min, info.min + 1, 0, 1, 2, 3, 7, info.max // 2, info.max - 1, info.max]
-            pool = np.array([*ends, *([-1, -2, -7] if info.min else [])], d.np)
+            ends = [bottom, bottom + 1, 0, 1, 2, 3, 7, top // 2, top - 1, top]
+            pool = np.array([*ends, *([-1, -2, -7] if bottom else [])], d.np)
             return rng.choice(pool, size).reshape(shape)
-        return rng.integers(info.min, info.max, size, d.np, endpoint=True).reshape(shape)
+        whole = d.np if d.bits >= 8 else np.int8
+        return rng.integers(bottom, top, size, whole, endpoint=True).astype(d.np).reshape(shape)
     if manner == "small":
         return (rng.integers(-64, 65, size) / 2.0 ** rng.integers(0, 4)).astype(d.np).reshape(shape)
     if manner == "wild":
@@ -75,7 +82,7 @@ def elements(rng: Rng, dtype: str, shape: tuple[int, ...], manner: str) -> Array
     if manner == "medium":
         with np.errstate(all="ignore"):
             return (rng.standard_normal(size) * np.exp(rng.uniform(-4, 4, size))).astype(d.np).reshape(shape)
-    bits: Any = {2: np.uint16, 4: np.uint32, 8: np.uint64}[d.np.itemsize]
+    bits: Any = {1: np.uint8, 2: np.uint16, 4: np.uint32, 8: np.uint64}[d.np.itemsize]
     array: Array = rng.integers(0, np.iinfo(bits).max, size, bits, endpoint=True).view(d.np).reshape(shape)
     return np.where(np.isnan(array), np.array(np.nan, d.np), array)  # a signalling NaN is nobody's promise
 
@@ -107,7 +114,13 @@ def cases(op: str, dtype: str, n: int, seed: int = 0) -> Iterator[Case]:
 
 
 def _apply(rng: Rng, op: str, dtype: str, shape: tuple[int, ...], manner: str) -> Applied:
+    if (found := shaping_case(rng, op, dtype, shape, manner, elements)) is not None:
+        return found
+    if op in MAKERS:
+        return MAKERS[op](rng, op, lambda s: elements(rng, dtype, s, manner), shape)
     x = elements(rng, dtype, shape, manner)
+    if (special := special_operands.applied(rng, op, x, manner)) is not None:
+        return special
     if op == "where":
         return (elements(rng, "bool", _broadcastable(rng, shape), manner), x, _other(rng, dtype, shape, manner)), {}
     if op == "matmul":
@@ -190,7 +203,8 @@ def _attributes(rng: Rng, op: str, x: Array) -> dict[str, Any]:
     if op == "getitem":
         return {"index": _index(rng, x.shape)}
     if op == "astype":
-        return {"dtype": str(rng.choice(list(DTYPES)))}
+        complex_only = [d for d in DTYPES if DTYPES[d].component or x.dtype.kind != "c"]
+        return {"dtype": str(rng.choice(complex_only))}
     return {}
 
 

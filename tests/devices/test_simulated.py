@@ -13,7 +13,7 @@ from offload_fuzz.adapters.simulated import PROFILES, Simulated, make
 from offload_fuzz.adapters.simulated.arithmetic import ALWAYS, FLOATING
 from offload_fuzz.adapters.simulated.memory import FREED, NEVER_WRITTEN
 from offload_fuzz.adapters.simulated.queues import ORDERS
-from offload_fuzz.contract import contract_named
+from offload_fuzz.contract_files import contract_named
 from offload_fuzz.device import Device, check_device
 from offload_fuzz.enclosure import exact
 from offload_fuzz.errors import UsageError

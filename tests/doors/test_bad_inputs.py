@@ -68,7 +68,10 @@ RUNS: dict[str, tuple[int, str]] = {
     "--ops add --exclude-ops add": (2, "--ops without --exclude-ops leaves no op; name at least one [run]"),
     "--ops sin --dtypes int8": (2, "no op of sin takes any of the dtypes int8; widen either list"),
     "--dtypes float33": (2, "dtype is 'float33' but should be one of bool, int8, "),
-    "--plans all": (2, "plans is 'all' but should be one of exhaustive, edges, covering:T, random:N, default"),
+    "--plans all": (
+        2,
+        "plans is 'all' but should be one of exhaustive, edges, operands, chains, covering:T, random:N, default",
+    ),
     "--plans random:0": (2, "plans is 'random:0' but should be one of "),
     "--strategy residual": (2, "strategy is 'residual' but nothing is loaded [--strategy]; name its file with --load"),
     "--oracles enclosd": (2, "oracle is 'enclosd' but should be one of liveness, metadata, enclosed, "),

@@ -15,7 +15,7 @@ import pytest
 from attrs import frozen
 
 from offload_fuzz.adapters.resolve import resolve
-from offload_fuzz.contract import parse_contract
+from offload_fuzz.contract_files import parse_contract
 from offload_fuzz.finding.store import SUFFIX
 
 from . import EXAMPLE, ROOT, Result, offload, run_pytest

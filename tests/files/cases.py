@@ -12,7 +12,7 @@ from offload_fuzz.case import PARTS, Case
 from offload_fuzz.enclosure import Enclosure, between, computed, exact, whole
 from offload_fuzz.plan import FREEDOMS, Key, Plan, sites
 from offload_fuzz.program import Builder, Program
-from offload_fuzz.types import ArrayType, is_floating
+from offload_fuzz.types import ArrayType, is_complex, is_floating
 
 from ..programs import random_data, random_program
 
@@ -41,7 +41,8 @@ def random_enclosure(rng: random.Random, type: ArrayType) -> Enclosure | None:
     if sort == 3 and is_floating(type.dtype):
         return between(a, b, np.full(type.shape, True), np.full(type.shape, rng.random() < 0.3))
     if sort == 4:
-        flags = {p: random_data(rng, ArrayType("bool", type.shape)) for p in PARTS[4:] if rng.random() < 0.5}
+        bits = "uint8" if is_complex(type.dtype) else "bool"
+        flags = {p: random_data(rng, ArrayType(bits, type.shape)) for p in PARTS[4:] if rng.random() < 0.5}
         return Enclosure(a, b, random_data(rng, type), random_data(rng, type), **flags)
     with np.errstate(all="ignore"):
         return computed(a)

@@ -15,9 +15,9 @@ ROOT = Path(__file__).parents[2]
 
 #: From the ground up; within a floor, from left to right. A package stands for all its modules.
 FLOORS: tuple[tuple[str, ...], ...] = (
-    ("errors", "untrusted", "types", "contracts", "contract", "enclosure"),
+    ("errors", "untrusted", "types", "contracts", "contract", "contract_files", "enclosure"),
     ("ops", "program", "plan", "text", "wellformed"),
-    ("device", "reference", "schedule", "happens_before", "lower", "case"),
+    ("device", "reference", "schedule", "happens_before", "tables", "issuing", "lower", "case"),
     ("adapters", "execute", "trial"),
     ("strategies", "oracles"),
     ("finding", "campaign", "report"),

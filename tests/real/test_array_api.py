@@ -13,7 +13,7 @@ import offload_fuzz as of
 from offload_fuzz.adapters.array_api import ArrayApiDevice
 from offload_fuzz.adapters.array_api_ops import AS_THEY_ARE, DIFFERS, LINALG, MAKES
 from offload_fuzz.adapters.resolve import resolve
-from offload_fuzz.contract import contract_named
+from offload_fuzz.contract_files import contract_named
 from offload_fuzz.errors import MissingDevice, UsageError
 from offload_fuzz.ops import BUILT_IN, OPS
 from offload_fuzz.types import DTYPES, type_of

@@ -11,11 +11,12 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from offload_fuzz.adapters.simulated import sums
+from offload_fuzz.adapters.simulated import complex_numbers, functions, shaping, sums
 from offload_fuzz.adapters.simulated.draws import Draws
+from offload_fuzz.adapters.simulated.neural import KERNELS as NEURAL
 from offload_fuzz.adapters.simulated.rounding import BFLOAT16, BITS, FLOAT64, INFINITY, MAGNITUDE, WIDEST, rounded
 from offload_fuzz.ops.base import Op, normalize_axes
-from offload_fuzz.types import Array, ArrayType, is_floating
+from offload_fuzz.types import Array, ArrayType, is_complex, is_floating
 
 Attributes: TypeAlias = Mapping[str, Any]
 #: operands, attributes, type of the result, draws -> the result
@@ -105,9 +106,20 @@ def floor_pair(function: Callable[..., Any], is_quotient: bool) -> Kernel:
 def convert(operands: Sequence[Array], attributes: Attributes, type: ArrayType, draws: Draws) -> Any:
     """astype: rounded once; what does not fit an integer is left to the hardware."""
     (x,) = operands
+    if is_complex(type.dtype):
+        return complex_numbers.converted(x, type)
     if is_floating(type.dtype):
         return rounded(x, type.np)
+    if x.dtype.kind == "V":
+        x = x.astype(FLOAT64)  # ml_dtypes converts to NumPy's own dtypes only
     return x.astype(type.np)
+
+
+def absolute(operands: Sequence[Array], attributes: Attributes, type: ArrayType, draws: Draws) -> Any:
+    """abs: exact, but of complex numbers."""
+    if operands[0].dtype.kind == "c":
+        return complex_numbers.magnitude(operands, attributes, type, draws)
+    return np.abs(operands[0])
 
 
 def gather(operands: Sequence[Array], attributes: Attributes, type: ArrayType, draws: Draws) -> Any:
@@ -130,6 +142,32 @@ def reduction(ufunc: np.ufunc, is_mean: bool = False) -> Kernel:
         return sums.reduced(ufunc, terms, type.np, draws, is_mean).reshape(type.shape)
 
     return kernel
+
+
+def power_of_two(operands: Sequence[Array], attributes: Attributes, type: ArrayType, draws: Draws) -> Any:
+    """ldexp: wider, then rounded once."""
+    x, power = operands
+    return rounded(np.ldexp(x.astype(WIDEST if x.dtype == FLOAT64 else FLOAT64), power), type.np)
+
+
+def neighbour(operands: Sequence[Array], attributes: Attributes, type: ArrayType, draws: Draws) -> Any:
+    """nextafter: by the bits, as integers; of two zeros either."""
+    x, y = (np.broadcast_to(o, type.shape).astype(type.np) for o in operands)
+    bits = x.view(BITS[type.np])
+    grows = (y > x) == ~np.signbit(x)
+    step = np.where(grows, bits + 1, bits - 1).astype(bits.dtype).view(type.np)
+    step = np.where(x == 0, np.copysign(np.ones((), bits.dtype).view(type.np), y), step)
+    near = np.where(x == y, y if draws.below(2) else x, step)
+    return np.where(np.isnan(x) | np.isnan(y), x + y, near)
+
+
+def clamp(operands: Sequence[Array], attributes: Attributes, type: ArrayType, draws: Draws) -> Any:
+    """clip: one bound after the other, in either order; of two zeros the one that comes last."""
+    (x,) = operands
+    low, high = (np.asarray(float(attributes[k])).astype(type.np) for k in ("min", "max"))
+    if draws.below(2):
+        return np.where(x < low, low, np.where(x > high, high, x))
+    return np.where(x >= high, high, np.where(x <= low, low, x))
 
 
 def _count(x: Array, axes: tuple[int, ...]) -> int:
@@ -171,9 +209,18 @@ FLOATING: dict[str, Kernel] = {
     "prod": reduction(np.multiply),
     "cumulative_sum": running_sum,
     "matmul": product,
+    **{name: correctly_rounded(f) for name, f in functions.CORRECTLY_ROUNDED.items()},
+    **{name: within_ulps(f) for name, f in functions.WITHIN_ULPS.items()},
+    "fmin": either_of_two_zeros(np.fmin),
+    "fmax": either_of_two_zeros(np.fmax),
+    "ldexp": power_of_two,
+    "nextafter": neighbour,
+    "clip": clamp,
+    **shaping.FLOATING,
+    **NEURAL,
 }
 #: What runs whatever the dtype.
-ALWAYS: dict[str, Kernel] = {"astype": convert, "take": gather}
+ALWAYS: dict[str, Kernel] = {"astype": convert, "take": gather, "abs": absolute}
 
 
 def exactly(op: Op) -> Kernel:
@@ -208,4 +255,6 @@ def kernel_of(op: Op, result: ArrayType) -> Kernel:
         return ALWAYS[op.name]
     if is_floating(result.dtype) and op.name in FLOATING:
         return FLOATING[op.name]
+    if is_complex(result.dtype) and op.name in complex_numbers.COMPLEX:
+        return complex_numbers.COMPLEX[op.name]
     return exactly(op)

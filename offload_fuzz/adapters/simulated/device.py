@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from attrs import frozen
 
+from offload_fuzz.adapters.simulated import regions
 from offload_fuzz.adapters.simulated.arithmetic import Kernel, kernel_of
 from offload_fuzz.adapters.simulated.draws import Draws
 from offload_fuzz.adapters.simulated.faults import FAULTS
@@ -190,6 +191,37 @@ class Simulated:
             with np.errstate(all="ignore"):
                 run()
         return target
+
+    def launch_compiled(
+        self,
+        nodes: Sequence[tuple[str, Sequence[int], Mapping[str, Any]]],
+        operands: Sequence[Buffer],
+        results: Sequence[int],
+        *,
+        stream: int = 0,
+    ) -> list[Buffer]:
+        """One buffer for each of `results`, all written by one kernel that runs the nodes as a compiled region."""
+        types = [b.type for b in operands]
+        steps: list[regions.Step] = []
+        for op, numbers, attributes in nodes:
+            instruction = self._instruction(op, tuple([types[n] for n in numbers]), attributes)
+            types.append(instruction.type)
+            steps.append((find_op(op), numbers, attributes, instruction.lawful_type))
+        targets = []
+        for n in results:
+            type = types[n]
+            targets.append(
+                self._allocate(type, 0, contiguous_strides(type.shape, type.np.itemsize), type.nbytes, "result")
+            )
+
+        def run() -> None:
+            arrays = [self.hooks.operand(self._array(b, i), i) for i, b in enumerate(operands)]
+            found = regions.run(steps, arrays, results, self.draws)
+            for target, result in zip(targets, found, strict=True):
+                self._array(target, WRITTEN)[...] = result
+
+        self.queues.issue(stream, run)
+        return targets
 
     def _instruction(self, op: str, types: tuple[ArrayType, ...], attributes: Mapping[str, Any]) -> Instruction:
         key = (op, types, tuple(attributes.items()))

@@ -199,6 +199,8 @@ def _setitem_mutates_operand(target: Buffer | None, op: str, operands: Sequence[
 @fault("noop_returns_operand", hook="target", cls="aliasing", report="jax-ml/jax#3412",
        sentence="An op that happens to change nothing (a cast to the same dtype) returns its operand and not a copy.")
 def _noop_returns_operand(target: Buffer | None, op: str, operands: Sequence[Buffer], type: ArrayType) -> Any:
+    if not operands:
+        return target
     x, *others = operands
     if op == "where":
         x, *others = others

@@ -59,6 +59,7 @@ def features_of(profile: Profile, name: str) -> Features:
         in_place=frozenset(op.name for op in ops if op.elementwise),
         peers=profile.peers,
         release=True,
+        compile=True,
         source_free={"blocking": "return", "async": "completion"},
         aliasing=ALIASING,
         deterministic=False,

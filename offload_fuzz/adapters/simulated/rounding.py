@@ -13,6 +13,19 @@ FLOAT32 = np.dtype(np.float32)
 FLOAT64 = np.dtype(np.float64)
 #: Where the long double has 64 significand bits or more, float64 results are computed in it.
 WIDEST = np.dtype(np.longdouble) if np.finfo(np.longdouble).nmant >= 63 else FLOAT64
+NARROW = [d for d in DTYPES.values() if d.kind == "narrow floating"]
+
+
+def _numbers(name: str) -> tuple[Array, float]:
+    """The numbers from 0 on with the one that would follow the largest, and what stands for that one."""
+    d = DTYPES[name]
+    codes = np.arange(128, dtype=np.uint8).view(d.np).astype(FLOAT64)
+    finite = codes[np.isfinite(codes)]
+    return np.append(finite, 2 * finite[-1] - finite[-2]).astype(WIDEST), np.nan if d.finite else np.inf
+
+
+#: Per 8-bit float dtype its numbers, and what comes beyond them.
+NUMBERS: dict[np.dtype[Any], tuple[Array, float]] = {d.np: _numbers(d.name) for d in NARROW}
 _FLOATS = [d.np for d in DTYPES.values() if d.precision]
 #: Per float dtype the integer dtype of its bits, and in it the bits but for the sign, and infinity.
 BITS: dict[np.dtype[Any], np.dtype[Any]] = {d: np.dtype(f"i{d.itemsize}") for d in _FLOATS}
@@ -22,6 +35,8 @@ INFINITY: dict[np.dtype[Any], Any] = {d: np.array([np.inf], d).view(BITS[d])[0] 
 
 def rounded(x: Any, dtype: np.dtype[Any]) -> Any:
     """`x`, an array or scalar of any dtype, rounded once to float `dtype`."""
+    if dtype in NUMBERS:
+        return _looked_up(x, dtype)
     if dtype != BFLOAT16 or x.dtype.itemsize < 4:
         return x.astype(dtype, copy=False)
     if x.dtype.kind in "iu":
@@ -30,6 +45,27 @@ def rounded(x: Any, dtype: np.dtype[Any]) -> Any:
     if narrow is not x:
         narrow = _away_from_ties(narrow, x)
     return narrow.astype(BFLOAT16)
+
+
+def _looked_up(x: Any, dtype: np.dtype[Any]) -> Array:
+    """`x` rounded to an 8-bit float by looking for its neighbours among the numbers of that dtype.
+
+    Half a step beyond the largest number overflows: to infinity, or to NaN in the format that has none (OCP "8-bit
+    Floating Point Specification", 5.2, the non-saturating mode).
+    """
+    numbers, over = NUMBERS[dtype]
+    wide = np.asarray(x).astype(WIDEST)
+    size = np.abs(wide)
+    above = np.minimum(np.searchsorted(numbers, size), len(numbers) - 1)
+    below = np.maximum(above - 1, 0)
+    middle = (numbers[above] + numbers[below]) / 2
+    up = (size > middle) | ((size == middle) & (above % 2 == 0))  # a code is even where the last digit is
+    near = np.where(up, above, below)
+    finite = numbers[near].astype(FLOAT32)
+    last = near == len(numbers) - 1
+    finite = np.where(last, np.asarray(over, FLOAT32), finite)
+    signed = np.where(np.signbit(wide), -finite, finite)
+    return np.where(np.isnan(wide), wide.astype(FLOAT32), signed).astype(dtype)
 
 
 def _away_from_ties(narrow: Any, x: Any) -> Any:

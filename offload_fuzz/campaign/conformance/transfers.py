@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from offload_fuzz.campaign.conformance.bench import Bench, Violation, differs, same_bits
-from offload_fuzz.execute import OVERWRITTEN, aligned, arrange
+from offload_fuzz.execute import OVERWRITTEN, HostMemory, arrange
 from offload_fuzz.strategies.arrays import make_data, table
 from offload_fuzz.types import DTYPES, Array, ArrayType
 
@@ -233,7 +233,7 @@ def async_transfers(bench: Bench) -> Iterator[Violation]:
 
 def _hint_if_it_blocks(bench: Bench) -> None:
     """Remark that an asynchronous upload takes its whole time before it returns."""
-    array = aligned(1 << 26, 0).view(DTYPES[sample(bench)[-1]].np)
+    array = HostMemory().take(1 << 26, 0).view(DTYPES[sample(bench)[-1]].np)
     if array.dtype == np.bool_:
         array = np.ones(array.shape, np.bool_)
     bench.upload(array)

@@ -1,0 +1,80 @@
+"""Flushed subnormals: where a contract lets an op take subnormal operands and results as zero, its sets take in zero.
+
+Ops that move data keep every bit. An op that chooses among its operands compares them as zeros, so that of several
+subnormals and zeros it may choose any.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import numpy as np
+from attrs import evolve
+
+from offload_fuzz.enclosure import Enclosure, between, is_float, some
+from offload_fuzz.types import DTYPES, NAMES, Array
+
+A = TypeVar("A", bound=Any)  # an Application, which is defined above this module
+Rule = Callable[[A], tuple[Array, Enclosure | None]]
+
+#: Ops whose result is one of several elements, chosen by comparing them.
+CHOOSING = frozenset(
+    {"minimum", "maximum", "fmin", "fmax", "min", "max", "nanmin", "nanmax", "cumulative_min", "cumulative_max"}
+    | {"sort", "clip", "max_pool1d", "max_pool2d", "relu", "relu6", "hardtanh"}
+)
+#: Ops whose rule counts what every factor may lose, so that it takes operands as they are.
+COUNTED = frozenset({"prod"})
+
+
+def flushing(name: str, rule: Rule[A]) -> Rule[A]:
+    """The enclosure rule of op `name`, under contracts by which it flushes too.
+
+    A rule that takes operands known to the bit only answers None (unknown) where one is subnormal.
+    """
+
+    def enclose(a: A) -> tuple[Array, Enclosure | None]:
+        dtypes = a.contract.flushed_by(name) if a.contract.flushed else ()
+        if not dtypes:
+            return rule(a)
+        operands = [or_flushed(e) if NAMES[e.lo.dtype] in dtypes else e for e in a.operands]
+        some_flushed = any(new is not old for new, old in zip(operands, a.operands, strict=True))
+        value, e = rule(evolve(a, operands=operands) if some_flushed and name not in COUNTED else a)
+        if e is None or a.type.dtype not in dtypes:
+            return value, e
+        return value, chosen(e) if some_flushed and name in CHOOSING else or_flushed(e, rounded=True)
+
+    return enclose
+
+
+def or_flushed(e: Enclosure, rounded: bool = False) -> Enclosure:
+    """`e`, where an end that is subnormal takes in the zero of its sign.
+
+    rounded: so does the smallest normal number, as what rounds up to it counts as subnormal before it is rounded or as
+    it would be with an unbounded exponent (IEEE 754-2019, 7.5).
+    """
+    if not is_float(e.lo.dtype):
+        return e
+    tiny = smallest_normal(e.lo.dtype)
+    least = np.nextafter(tiny, np.ones((), tiny.dtype)) if rounded else tiny
+    b = e.bounds()
+    up, down = (b.lo > 0) & (b.lo < least), (b.hi < 0) & (b.hi > -least)
+    if not (some(up) or some(down)):
+        return e
+    zero = np.zeros((), e.lo.dtype)
+    return between(np.where(up, zero, b.lo), np.where(down, -zero, b.hi), b.nan, b.empty)
+
+
+def chosen(e: Enclosure) -> Enclosure:
+    """`e`, where an end that is subnormal or zero takes in every number that counts as zero."""
+    tiny = smallest_normal(e.lo.dtype)
+    most = np.nextafter(tiny, np.zeros((), tiny.dtype))
+    b = e.bounds()
+    lo = np.where((np.abs(b.lo) < tiny) & ~b.empty, -most, b.lo)
+    hi = np.where((np.abs(b.hi) < tiny) & ~b.empty, most, b.hi)
+    return between(lo, hi, b.nan, b.empty)
+
+
+def smallest_normal(dtype: np.dtype[Any]) -> Array:
+    """The smallest positive normal number of a float dtype."""
+    return np.asarray(2.0 ** DTYPES[NAMES[dtype]].emin, dtype)
