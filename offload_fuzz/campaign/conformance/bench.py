@@ -252,8 +252,8 @@ def differs(where: str, got: Any, expected: Array) -> Violation | None:
 
 def wrong_elements(got: Array, expected: Array) -> Array:
     """Where two arrays of one type have other bits."""
-    bits = f"u{expected.itemsize}"
-    found: Array = np.ascontiguousarray(got).view(bits) != np.ascontiguousarray(expected).view(bits)
+    a, b = (np.ascontiguousarray(x).reshape(-1).view(np.uint8) for x in (got, expected))
+    found: Array = (a != b).reshape(-1, expected.itemsize).any(axis=1)
     return found.reshape(expected.shape)
 
 
