@@ -19,6 +19,8 @@ from offload_fuzz.types import NAMES, Array, ArrayType, differing
 SEEDS, REPEATS = range(12), 3
 #: Seconds that one op may take; a device that compiles each op for each type takes longer, and is asked less.
 PATIENCE = 2.0
+#: Applications of such an op on which promises beyond `ops_run` and `results` are checked.
+FEW = 4
 #: Ops that change nearly every element of their operand, by which an operand is overwritten in place.
 SPOILERS = ("negative", "logical_not", "bitwise_invert", "bitwise_xor", "subtract", "add")
 #: The dtype of the arithmetic in checks of order.
@@ -59,6 +61,7 @@ class Bench:
         self.notes: list[str] = []
         self.hints: list[str] = []
         self._outcomes: list[Outcome] | None = None
+        self._slow: set[str] = set()
         self._works: dict[str, list[Applied]] | None = None
         self._drawn: dict[str, list[Applied]] = {}
 
@@ -164,7 +167,7 @@ class Bench:
             for o in self.outcomes():
                 if not o.error:
                     self._works.setdefault(o.applied.op, []).append(o.applied)
-        return self._works.get(op, [])
+        return self._works.get(op, [])[: FEW if op in self._slow else None]
 
     def each(self, ops: Iterable[str], look: Callable[[str], Iterator[Violation]]) -> Iterator[Violation]:
         """What `look` sees on each op; one on which the device raises is named, and the next one is looked at."""
@@ -201,6 +204,7 @@ class Bench:
         started = time.monotonic()
         for k, i in sorted(order):
             if k and time.monotonic() - started > PATIENCE:
+                self._slow.add(applied[i].op)
                 break
             found[i] = self._outcome(applied[i])
         return [found[i] for i in sorted(found)]
