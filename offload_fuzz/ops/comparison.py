@@ -34,6 +34,8 @@ def not_equal_rule(a: Application) -> Value:
     value = reference(a)
     if singletons(a):
         return value, exact(value)
+    if "c" in (a.operands[0].lo.dtype.kind, a.operands[1].lo.dtype.kind):
+        return value, None
     x, y = all_bounds(a)
     apart = (x.hi < y.lo) | (y.hi < x.lo) | x.empty | y.empty
     one = (x.lo == x.hi) & (y.lo == y.hi) & (x.lo == y.lo)

@@ -24,7 +24,7 @@ CHOOSING = frozenset(
     | {"sort", "clip", "max_pool1d", "max_pool2d", "relu", "relu6", "hardtanh", "ldexp"}
 )
 #: Ops whose rule counts what every factor may lose, so that it takes operands as they are.
-COUNTED = frozenset({"prod"})
+COUNTED = frozenset({"prod", "cumulative_prod", "var", "std"})
 
 
 def flushing(name: str, rule: Rule[A]) -> Rule[A]:
