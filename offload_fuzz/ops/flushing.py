@@ -49,6 +49,19 @@ def flushing(name: str, rule: Rule[A]) -> Rule[A]:
     return enclose
 
 
+def losing_payloads(name: str, rule: Rule[A]) -> Rule[A]:
+    """The enclosure rule of op `name`, with any NaN for a NaN where the contract leaves payloads open."""
+
+    def enclose(a: A) -> tuple[Array, Enclosure | None]:
+        value, e = rule(a)
+        if e is None or not a.contract.nan_payload or a.type.dtype not in a.contract.nan_payload.get(name, ()):
+            return value, e
+        b = e.bounds()
+        return value, between(b.lo, b.hi, b.nan, b.empty) if some(b.nan) else e
+
+    return enclose
+
+
 def or_flushed(e: Enclosure, rounded: bool = False) -> Enclosure:
     """`e`, where an end that is subnormal takes in the zero of its sign.
 
