@@ -108,6 +108,10 @@ def _narrower(a: Mapping[str, str], b: Mapping[str, str]) -> dict[str, str]:
     return {d: min(a.get(d, d), b.get(d, d), key=lambda n: DTYPES[n].precision) for d in dtypes}
 
 
+def _larger(a: Mapping[str, float], b: Mapping[str, float]) -> dict[str, float]:
+    return {d: max(a.get(d, 0.0), b.get(d, 0.0)) for d in {*a, *b}}
+
+
 def _flushed_by_either(a: PerOp, b: PerOp) -> PerOp:
     return {op: _flushed_by(a, op) | _flushed_by(b, op) for op in {*a, *b}}
 
@@ -156,6 +160,9 @@ class Contract:
     variance: "two-pass" if var subtracts the mean first, "one-pass" (if not stated) if it may not.
     composite: op -> dtype (or "default") -> how many times the bound of its rule, in units of the accumulator, each
         step of a composite op may be off; 0: its steps are computed wide and the result is rounded once.
+    fast_convolution: dtype -> error of convolutions by Winograd's or an FFT algorithm or on inputs rounded to TF32, in
+        units of the dtype, relative to the largest |x| of a channel times the sum of |weight|; not stated where sums
+        are direct.
     compiled_excludes: which of `LIBERTIES` a compiler does not take in a region of ops compiled together.
     compiled_rewrites: pairs "op>op", a producer and its user, that it replaces by something with other roundings.
     members: the contracts that this one is the union of.
@@ -187,6 +194,10 @@ class Contract:
         },
     )
     composite: Figures = figures()
+    fast_convolution: Mapping[str, float] = field(
+        default=Factory(dict),
+        metadata={"read": lambda row: {d: float(n) for d, n in _without_source(row).items()}, "join": _larger},
+    )
     compiled_excludes: frozenset[str] = named("excludes", operator.and_, "compiled", _check_liberties)
     compiled_rewrites: frozenset[str] = named("rewrites", section="compiled")
     members: tuple[Contract, ...] = ()

@@ -28,7 +28,7 @@ def parse_contract(text: str, where: str) -> Contract:
         return Contract(str(data["name"]), **stated)
     except UsageError as error:
         raise UsageError(f"{error} [{where}]") from None
-    except (KeyError, AttributeError, TypeError) as error:
+    except (KeyError, AttributeError, TypeError, ValueError) as error:
         raise UsageError(
             f"contract has a section of the wrong form ({error}) [{where}]; see docs/contract.md"
         ) from None

@@ -12,7 +12,7 @@ from attrs import field, frozen
 from offload_fuzz import schedule as s
 from offload_fuzz.device import Place
 from offload_fuzz.program import Program
-from offload_fuzz.types import Array
+from offload_fuzz.types import Array, bits_of
 
 CANARY = 0xC5
 OVERWRITTEN = 0x5C
@@ -125,8 +125,7 @@ def constant_axes(array: Array) -> list[int]:
     """The axes, longer than 1, along which all elements have the same bits."""
     if array.size == 0:
         return []
-    words = 1 + (array.itemsize > 8)
-    bits = np.ascontiguousarray(array).view(f"u{array.itemsize // words}").reshape(*array.shape, words)
+    bits = bits_of(array)
     return [
         i
         for i, n in enumerate(array.shape)

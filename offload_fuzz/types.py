@@ -195,6 +195,18 @@ class ArrayType:
         return f"{self.dtype}[{','.join(map(str, self.shape))}]"
 
 
+def bits_of(array: Array) -> Array:
+    """The bits of each element as unsigned ints, in a last axis of one, of two for complex128."""
+    words = 1 + (array.itemsize > 8)
+    flat = np.ascontiguousarray(array).reshape(-1)
+    return flat.view(f"u{array.itemsize // words}").reshape(*array.shape, words)
+
+
+def differing(a: Array, b: Array) -> Array:
+    """Per element whether two arrays of one dtype and shape have other bits."""
+    return np.asarray(np.any(bits_of(a) != bits_of(b), axis=-1))
+
+
 def type_of(array: Array) -> ArrayType:
     """The `ArrayType` of a NumPy array; raises `InvalidProgram` for a dtype outside the table."""
     name = NAMES.get(array.dtype)

@@ -6,18 +6,12 @@ import numpy as np
 
 from offload_fuzz.execute import Run
 from offload_fuzz.trial import Trial
-from offload_fuzz.types import Array
+from offload_fuzz.types import Array, differing
 
 from .enclosed import element_text, first_index, same_type
 from .verdict import FAIL, PASS, UNKNOWN, Verdict
 
 CLAIM = "plans of one program agree bitwise where one result is allowed"
-
-
-def differing(a: Array, b: Array) -> Array:
-    """Per element whether two arrays of one dtype and shape have other bits."""
-    x, y = (np.ascontiguousarray(v).reshape(-1).view(np.uint8).reshape(*a.shape, a.itemsize) for v in (a, b))
-    return np.asarray(np.any(x != y, axis=-1))
 
 
 def _open(trial: Trial, run: Run, k: int) -> bool:

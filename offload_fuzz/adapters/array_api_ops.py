@@ -19,7 +19,7 @@ abs acos acosh add asin asinh atan atan2 atanh bitwise_and bitwise_left_shift bi
 bitwise_right_shift bitwise_xor ceil clip copysign cos cosh divide equal exp expm1 floor floor_divide greater
 greater_equal hypot isfinite isinf isnan less less_equal log log1p log2 log10 logaddexp logical_and logical_not
 logical_or logical_xor maximum minimum multiply negative nextafter not_equal positive pow reciprocal remainder round
-sign signbit sin sinh square sqrt subtract tan tanh trunc
+sign signbit sin sinh square sqrt subtract tan tanh trunc real imag conj
 where searchsorted argmax argmin count_nonzero sort argsort all any diff
 sum prod mean max min std var cumulative_sum cumulative_prod
 reshape permute_dims flip broadcast_to squeeze expand_dims roll take take_along_axis
@@ -87,7 +87,7 @@ MAKES: dict[str, tuple[str, ...]] = {
 #: The namespace's name of what `DIFFERS` calls, where it has one.
 NEEDS = {"getitem": "asarray", "setitem": "asarray"}
 
-#: Ops whose result in NumPy warns, beside `errstate`, where there are too few elements.
+#: Ops of which NumPy and PyTorch warn, beside `errstate`, where there are too few elements.
 WARNS = frozenset({"mean", "var", "std"})
 
 

@@ -156,6 +156,37 @@ class ValidatingDevice:
         call.hold(buffer is not None, ADAPTER, "launch returned None", "a buffer")
         return self._placed(call, Checked(buffer, result, self))
 
+    def launch_compiled(
+        self,
+        nodes: Sequence[tuple[str, Sequence[int], Mapping[str, Any]]],
+        operands: Sequence[Checked],
+        results: Sequence[int],
+        **modes: Any,
+    ) -> list[Checked]:
+        """Checks the operands and every node, the numbers of the results, and that there is a buffer for each."""
+        call = _Call(self.name, f"launch_compiled {', '.join(op for op, *_ in nodes)}")
+        call.hold(bool(self.features.compile), FUZZER, "launch_compiled is called", "declared by compile")
+        for b in operands:
+            self._check_buffer(call, b)
+        self._check_modes(call, modes, transfer=False)
+        types = [b.type for b in operands]
+        for op, numbers, attributes in nodes:
+            call.hold(op in self.features.ops, FUZZER, f"op is {op!r}", "one that is declared")
+            inside = all(0 <= n < len(types) for n in numbers)
+            call.hold(inside, FUZZER, f"{op} takes {list(numbers)}", f"numbers below {len(types)}")
+            try:
+                types.append(find_op(op).result_type([types[n] for n in numbers], attributes))
+            except InvalidProgram as error:
+                raise BrokenPromise(f"{FUZZER} broke a promise: {error} [{call.text} on {self.name}]") from None
+        made = all(len(operands) <= n < len(types) for n in results)
+        call.hold(
+            made, FUZZER, f"results are {list(results)}", f"numbers of nodes, {len(operands)} to {len(types) - 1}"
+        )
+        found = self.inner.launch_compiled(nodes, [b.buffer for b in operands], results, **modes)
+        call.hold(len(found) == len(results), ADAPTER, f"{len(found)} buffers came back", f"{len(results)}")
+        call.hold(all(b is not None for b in found), ADAPTER, "a result is None", "a buffer")
+        return [self._placed(call, Checked(b, types[n], self)) for b, n in zip(found, results, strict=True)]
+
     # --------------------------------------------------------------------------------------------- order, memory
     def record(self, stream: int) -> Marked:
         """Checks the stream, and that there is an event."""

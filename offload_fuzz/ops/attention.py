@@ -53,7 +53,9 @@ def softmax_rule(a: Application) -> Value:
     """softmax: exp(x - max) / sum, by quotient or reciprocal, or exp(x - (max + log(sum))).
 
     x - max is off by one unit of itself, which is that times |x - max| relative to the exp; the sum has terms of one
-    sign, so that it is off by (n-1) units at most. NaN, inf or nothing but -inf in a row make all of it NaN.
+    sign, so that it is off by (n-1) units at most, and one of its terms is 1. Steps may be rounded to the dtype itself:
+    PyTorch's softmax of 16-bit dtypes does so over other axes than the last. NaN, inf or nothing but -inf in a
+    row make all of it NaN.
     """
     value = reference(a)
     (x,), k = spans(a), arithmetic(a, own=True)

@@ -13,7 +13,7 @@ from offload_fuzz.ops.base import Application, Range
 from offload_fuzz.ops.base import exact as exactly
 from offload_fuzz.ops.elementwise import FLOATING, NUMERIC, OTHER, UP, row
 from offload_fuzz.ops.ranges import all_bounds, holds, monotone, signed_zeros
-from offload_fuzz.ops.rules import Value, reference, signalling, singletons
+from offload_fuzz.ops.rules import Value, quieted, reference, signalling, singletons
 from offload_fuzz.types import DTYPES, NAMES, Array, ArrayType, is_floating
 
 
@@ -23,7 +23,7 @@ def number_rule(a: Application) -> Value:
 
     Source: ISO C23, F.10.9.2 and F.10.9.3 (the sign of zero need not count); IEEE 754-2008, 5.3.1 (signalling NaN).
     """
-    value = reference(a)
+    value = np.asarray(a.op.numpy(*map(quieted, a.values))).astype(a.type.np, copy=False)
     if singletons(a):
         e = computed(value)
         loud = np.asarray(signalling(a))

@@ -1,8 +1,8 @@
 """linear, conv1d, conv2d: matrix products of rearranged operands, so that the rule of matmul holds for them.
 
 A convolution is the product of its patches (im2col) with its weights: each result is one sum of products, added in any
-order, exact where no partial sum rounds. Winograd's and FFT algorithms form other sums; a device that uses them would
-break this rule, and no shipped contract does (torch-cpu.toml says how that was found).
+order, exact where no partial sum rounds. Winograd's and FFT algorithms form other sums, which are lawful only where the
+contract says so (`fast_convolution`; torch-cpu.toml tells how it was found that PyTorch on the CPU has none).
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 from attrs import evolve
 
-from offload_fuzz.enclosure import Enclosure, exact, hull, some, whole
+from offload_fuzz.enclosure import Enclosure, between, either_zero, exact, hull, some, whole
 from offload_fuzz.errors import require
 from offload_fuzz.ops.base import OPS, Application, Divisor, Operand, Range, accumulating, shaped
 from offload_fuzz.ops.rounding import narrowed, wide
 from offload_fuzz.ops.rules import Value
 from offload_fuzz.ops.sums import matmul_rule
-from offload_fuzz.types import NAMES, Array, ArrayType
+from offload_fuzz.types import DTYPES, NAMES, Array, ArrayType
 
 Move = Callable[[Array], Array]
 
@@ -164,6 +164,8 @@ def convolution_rule(a: Application) -> Value:
         return split.transpose(1, 0, 3, 2).reshape(a.type.shape)
 
     value, e = _product(a, left, right, back)
+    if e is not None and a.type.dtype in a.contract.fast_convolution:
+        return value, _fast(a, e)
     b = a.operands[1].bounds()
     wild = b.nan | ~(np.isfinite(b.lo) & np.isfinite(b.hi))
     if e is None or not how["padding"] or not some(wild):
@@ -175,6 +177,32 @@ def convolution_rule(a: Application) -> Value:
     lo, hi = np.where(met, anything.lo, b.lo), np.where(met, anything.hi, b.hi)
     top = anything.hi
     return value, Enclosure(np.where(empty, top, lo), np.where(empty, -top, hi), nan=np.asarray(b.nan | met))
+
+
+def _fast(a: Application, e: Enclosure) -> Enclosure:
+    """`e`, widened for a contract that admits Winograd's or an FFT algorithm, or inputs rounded to TF32.
+
+    These mix all of a tile or image, so that the error is relative to the largest |x| of each channel times the sum of
+    its |weight|s (Barabasz et al., "Error analysis and improving the accuracy of Winograd convolution for deep neural
+    networks", ACM TOMS 46 (2020): bounds in norms). What is not finite, or may overflow on the way, spoils all of it.
+    """
+    dtype, groups, n = a.type.dtype, a.attributes["groups"], a.type.shape[0]
+    d, factor = DTYPES[dtype], a.contract.fast_convolution[dtype]
+    (x, weight), o = (o.bounds() for o in a.operands), a.type.shape[1]
+    sizes = []
+    for b in (x, weight):
+        size = np.maximum(np.abs(wide(b.lo, dtype)), np.abs(wide(b.hi, dtype)))
+        sizes.append(np.where(np.broadcast_to(b.nan, size.shape), np.inf, size))
+    largest = np.max(sizes[0].reshape(n, groups, -1, math.prod(x.lo.shape[2:])), axis=-1) if n else sizes[0]
+    if not n:
+        return e
+    total = np.sum(sizes[1].reshape(groups, o // groups, weight.lo.shape[1], -1), axis=-1)
+    norm = np.einsum("ngc,goc->ngo", largest, total).reshape(n, o, *[1] * (len(a.type.shape) - 2))
+    open_ = np.broadcast_to(~(norm * 64.0 < d.max), a.type.shape)
+    error = np.where(np.isfinite(norm), norm, 0.0) * (factor * d.unit) + factor * d.eta
+    b, inf = e.bounds(), np.asarray(np.inf, a.type.np)
+    lo, hi = (narrowed(wide(end, dtype) + sign * error, dtype) for end, sign in ((b.lo, -1.0), (b.hi, 1.0)))
+    return either_zero(between(np.where(open_, -inf, lo), np.where(open_, inf, hi), b.nan | open_, b.empty & ~open_))
 
 
 def _convolution(x: Array, weight: Array, *, stride: int, padding: int, dilation: int, groups: int) -> Array:

@@ -23,6 +23,9 @@ from offload_fuzz.ops.shape_domains import Count, Fill, Number, Offset, ResultDT
 from offload_fuzz.ops.sums import Kept, kept, lowest_bit, never_rounds
 from offload_fuzz.types import DTYPES, Array, ArrayType, is_complex, is_floating
 
+#: Kinds of dtypes whose elements are single numbers, as a fill value is: all but the complex ones.
+REAL = ("bool", "real numeric", "narrow floating", "narrow integer")
+
 
 def holds(dtype: str, value: Any) -> bool:
     """Whether a dtype holds a Python number exactly: a bool, an int, or a float (NaN and infinities too)."""
@@ -59,7 +62,7 @@ def _full(*, shape: tuple[int, ...], fill_value: Any, dtype: str) -> Array:
     return np.full(shape, fill_value, DTYPES[dtype].np)
 
 
-@made(_full, shape=Shape(), fill_value=Fill(), dtype=ResultDType())
+@made(_full, exact_rule, REAL, shape=Shape(), fill_value=Fill(), dtype=ResultDType())
 def full(*, shape: tuple[int, ...], fill_value: Any, dtype: str) -> ArrayType:
     """An array of one number, which the dtype must hold."""
     require(not is_complex(dtype), f"full takes a real fill_value, got dtype={dtype}")
@@ -95,6 +98,8 @@ def arange_length(start: float, stop: float, step: float) -> int:
 
     Raises `InvalidProgram` where that quotient is so near to a whole number that a device's rounding may decide it.
     """
+    for name, value in (("start", start), ("stop", stop), ("step", step)):
+        require(math.isfinite(value), f"{name} is {value!r} but should be finite")
     steps = (Fraction(stop) - Fraction(start)) / Fraction(step)
     off = abs(steps - round(steps))
     require(
@@ -211,15 +216,14 @@ def like_rule(a: Application) -> Value:
     return value, computed(value)
 
 
-def like(numpy: Any, **attributes: Domain) -> Callable[[TypeRule], Op]:
+def like(numpy: Any, kinds: tuple[str, ...] = ("any",), **attributes: Domain) -> Callable[[TypeRule], Op]:
     """An op that takes only the type of its operand."""
-    return shaped(numpy, like_rule, "creation", attributes=attributes)
+    return shaped(numpy, like_rule, "creation", kinds, attributes=attributes)
 
 
-@like(lambda x, *, fill_value: np.full(x.shape, fill_value, x.dtype), fill_value=Fill())
+@like(lambda x, *, fill_value: np.full(x.shape, fill_value, x.dtype), REAL, fill_value=Fill())
 def full_like(x: ArrayType, *, fill_value: Any) -> ArrayType:
     """One number in the dtype and shape of x; the dtype must hold it."""
-    require(not is_complex(x.dtype), f"full_like takes a real fill_value, got {x}")
     require_held(x.dtype, fill_value=fill_value)
     return x
 

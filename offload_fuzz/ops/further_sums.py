@@ -97,7 +97,8 @@ def nansum(x: ArrayType, *, axis: tuple[int, ...] | None, keepdims: bool) -> Arr
 
 def _nanmean(x: Array, **over: Any) -> Any:
     count = np.asarray(np.add.reduce(~np.isnan(x), dtype=np.int64, **over))
-    return np.asarray(_nansum(x, **over) / count.astype(x.dtype)).astype(x.dtype, copy=False)
+    inner = np.dtype(np.float32) if x.dtype.itemsize == 2 else x.dtype  # float16 holds no count from 65,520 on
+    return np.asarray(_nansum(x, **over).astype(inner) / count.astype(inner)).astype(x.dtype)
 
 
 def nanmean_rule(a: Application) -> Value:

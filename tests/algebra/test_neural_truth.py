@@ -212,3 +212,39 @@ def test_uncertain_row_numbers_are_unknown_and_uncertain_rows_are_moved() -> Non
     assert e is not None
     assert (e.hi == table[rows] + 1).all()
     assert applied("embedding", [exact(table), Enclosure(rows, rows + 1)], [table, rows])[1] is None
+
+
+def winograd(x: Array, w: Array) -> Array:
+    """F(2, 3) in one dimension, each step rounded: Lavin and Gray, arXiv:1509.09308, section 4.1."""
+    half, out = x.dtype.type(0.5), []
+    plus, minus = (w[0] + w[1] + w[2]) * half, (w[0] - w[1] + w[2]) * half
+    for i in range(0, len(x) - 3, 2):
+        d = x[i : i + 4]
+        m1, m2 = (d[0] - d[2]) * w[0], (d[1] + d[2]) * plus
+        m3, m4 = (d[2] - d[1]) * minus, (d[1] - d[3]) * w[2]
+        out += [m1 + m2 + m3, m2 - m3 - m4]
+    return np.array(out, x.dtype)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_winograd_is_lawful_only_where_the_contract_says_so(dtype: str) -> None:
+    fast = Contract("fast", fast_convolution={dtype: 16.0})
+    rng, outside = np.random.default_rng(6), 0
+    for _ in range(40):
+        x, w = rows_of(rng, dtype, (10,)), rows_of(rng, dtype, (3,))
+        how: dict[str, Any] = {"stride": 1, "padding": 0, "dilation": 1, "groups": 1}
+        result = winograd(x, w)[None, None]
+        operands = x[None, None], w[None, None]
+        outside += int((~known("conv1d", *operands, **how)[1].contains(result)).any())
+        assert_holds(known("conv1d", *operands, contract=fast, **how)[1], result, (x, w))
+        assert_holds(known("conv1d", *operands, contract=union([IEEE, fast]), **how)[1], result, (x, w))
+    assert outside > 5
+
+
+def test_fast_convolutions_spread_what_is_not_finite() -> None:
+    fast = Contract("fast", fast_convolution={"float32": 16.0})
+    x, w = np.ones((2, 1, 8), F32), np.ones((1, 1, 3), F32)
+    x[0, 0, 7] = np.inf
+    _, e = known("conv1d", x, w, contract=fast, **CONVOLVE)
+    assert e.contains(np.full((2, 1, 8), np.nan, F32))[0].all()
+    assert not e.contains(np.full((2, 1, 8), np.nan, F32))[1].any()

@@ -274,3 +274,15 @@ def test_a_contract_that_leaves_payloads_open_allows_any_nan() -> None:
     assert not known("take_along_axis", bits, index, axis=0)[1].contains(other).all()
     assert known("take_along_axis", bits, index, contract=loose, axis=0)[1].contains(other).all()
     assert union([IEEE, loose]).nan_payload == loose.nan_payload
+
+
+def test_a_signalling_nan_leaves_nanmax_and_nanmin_open() -> None:
+    from offload_fuzz.ops import OPS
+
+    signalling, quiet = (np.array([bits, 0x3F800000], np.uint32).view(np.float32) for bits in (0x7FA977B5, 0x7FC00001))
+    for op in ("nanmax", "nanmin"):
+        defined = OPS[op].defined
+        assert defined is not None
+        assert not defined(signalling, **ALL)
+        assert defined(quiet, **ALL)
+        assert known(op, quiet, **ALL)[0] == 1

@@ -16,6 +16,7 @@ from offload_fuzz.finding.identity import identity
 from offload_fuzz.finding.rebuild import Change, rebuild
 from offload_fuzz.finding.shrink import shrink
 from offload_fuzz.finding.store import make_finding
+from offload_fuzz.ops import OPS
 from offload_fuzz.oracles import Verdict
 from offload_fuzz.plan import Key, Plan
 from offload_fuzz.program import Builder
@@ -115,3 +116,36 @@ def test_rebuilding_drops_what_is_not_needed_and_moves_choices_along() -> None:
     assert [n.op for n in cut.program.nodes] == ["add"]
     assert cut.plan.get("layout", 2, 1) == "strided"
     check_program(cut.program)
+
+
+class OffByOne:
+    """The host, but for `full`, which gives one more than it should."""
+
+    name = "offbyone:0"
+    features: dict[str, Any] = {"ops": ["full", "add", "sum"], "dtypes": ["float32"], "contract": "numpy"}  # noqa: RUF012  # read only
+
+    def upload(self, array: Any) -> Any:
+        return array.copy()
+
+    def download(self, buffer: Any) -> Any:
+        return buffer.copy()
+
+    def launch(self, op: str, operands: list[Any], attributes: dict[str, Any]) -> Any:
+        result = np.asarray(OPS[op].numpy(*operands, **attributes))
+        return result + np.float32(1) if op == "full" else result
+
+
+def test_what_a_node_without_operands_makes_comes_down_to_one_element() -> None:
+    b = Builder()
+    v = b.apply("full", shape=(4, 5), fill_value=2.5, dtype="float32")
+    v = b.apply("sum", b.apply("add", v, v), axis=(1,), keepdims=False)
+    program = b.returns(v)
+    places = open_places((OffByOne(),))
+    case = Case(program, Plan({("device", (0,)): 1}), (places[1].spec,))
+    examiner = Examiner(places)
+    verdict = examiner.fails_like(case, "wrong value")
+    assert verdict is not None
+    small = shrink(case, verdict, examiner).case
+    (node,) = small.program.nodes
+    assert (node.op, dict(node.attributes)) == ("full", {"shape": (), "fill_value": 1.0, "dtype": "float32"})
+    check_program(small.program)

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from offload_fuzz.adapters.resolve import resolve
-from offload_fuzz.campaign.conformance import computing
+from offload_fuzz.campaign.conformance import bench, computing
 from offload_fuzz.campaign.conformance.judge import ABSENT, BROKEN, KEPT, conformance, exit_code, watched
 from offload_fuzz.campaign.conformance.promises import PROMISES
 from offload_fuzz.errors import AdapterError, MissingDevice, OffloadError
 from offload_fuzz.report.conformance import conformance_text
 
-from .liars import LIARS, NAMED, EndsTheProcess, Honest, NeverFrees, Queued
+from .liars import KERNELS, LIARS, NAMED, EndsTheProcess, Honest, NeverFrees, Queued
 
 #: Promises that no adapter here breaks: the first needs another mode of the processor, the second ends the process.
 UNBROKEN = {"environment", "campaign"}
@@ -104,6 +104,14 @@ def test_what_does_not_apply_says_why() -> None:
 def test_the_template_breaks_what_it_does_not_do() -> None:
     records = conformance(resolve("noop:0"), ["dtypes", "results", "result_types", "ops_run", "placed", "arguments"])
     assert set(broken(records)) == {"dtypes", "results"}
+
+
+def test_a_slow_device_is_asked_less(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench, "PATIENCE", 0.0)
+    (run, last) = conformance(Honest(), ["ops_run", "results_last"])
+    assert (run["status"], last["status"]) == (KEPT, KEPT)
+    assert "applications left out, as the device is slow" in run["note"]
+    assert f"{len(KERNELS)} ops in " in run["note"]  # each has run at least once
 
 
 def test_what_is_no_adapter_is_refused() -> None:

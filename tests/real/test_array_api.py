@@ -69,7 +69,8 @@ def test_results_are_those_of_numpy(opened: Any, op: str) -> None:
 def test_it_has_every_op_of_the_standard_that_there_is(opened: Any) -> None:
     device = opened(f"{STRICT}:CPU_DEVICE")
     assert set(device.features.ops) == STANDARD & OPS.keys()
-    assert device.features.dtypes == frozenset(DTYPES) - {"float16", "bfloat16"}
+    assert device.features.dtypes == {d for d in DTYPES if hasattr(device.xp, d)}
+    assert {"float16", "bfloat16"}.isdisjoint(device.features.dtypes)
     assert device.features.ops["bitwise_and"] == OPS["bitwise_and"].dtypes
     assert device.features.contract.name == "numpy"
 
@@ -93,7 +94,7 @@ def test_a_transfer_copies(opened: Any, name: str, layout: str) -> None:
             before = array.tobytes()
             buffer = device.upload(array)
             if array.size and array.flags.writeable:
-                array.view(f"u{array.itemsize}")[...] ^= 1
+                array[...] = 0
             downloaded = device.download(buffer)
             assert downloaded.tobytes() == before
             assert downloaded.flags.owndata

@@ -121,14 +121,14 @@ def largest(x: Array) -> Array:
     return np.asarray(np.max(x, axis=-1, keepdims=True))
 
 
-def softmax_last(draws: Draws, x: Array) -> Any:
-    """Over the last axis: by quotient, reciprocal or logarithm."""
+def softmax_last(draws: Draws, x: Array, by_logarithm: bool = True) -> Any:
+    """Over the last axis: by quotient, reciprocal or logarithm, which rounds x itself and so is not for attention."""
     if not x.size:
         return x
     m = largest(x)
     e = near(np.exp, x - m, draws)
     s, how = added(draws, e), draws.below(3)
-    if how == 0:
+    if how == 0 and by_logarithm:
         return near(np.exp, x - (m + near(np.log, s, draws)), draws)
     return e / s if how == 1 else e * (number(x, 1.0) / s)
 
@@ -167,7 +167,7 @@ def attention(draws: Draws, query: Array, key: Array, value: Array, *, is_causal
     if not scores.size:
         return sums.matrix_product(scores, value, dtype, draws)
     if draws.below(2):
-        return sums.matrix_product(softmax_last(draws, scores), value, dtype, draws)
+        return sums.matrix_product(softmax_last(draws, scores, False), value, dtype, draws)
     e = near(np.exp, scores - largest(scores), draws)
     return sums.matrix_product(e, value, dtype, draws) / added(draws, e)
 

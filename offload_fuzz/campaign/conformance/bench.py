@@ -13,12 +13,14 @@ from offload_fuzz.campaign.conformance.applied import Applied, Outcome, drawn
 from offload_fuzz.device import Place
 from offload_fuzz.ops.base import OPS
 from offload_fuzz.text import format_element
-from offload_fuzz.types import NAMES, Array, ArrayType
+from offload_fuzz.types import NAMES, Array, ArrayType, differing
 
 #: Seeds under which a check of order or lifetime is repeated, for devices that have `reset`; others are asked so often.
 SEEDS, REPEATS = range(12), 3
 #: Seconds that one op may take; a device that compiles each op for each type takes longer, and is asked less.
 PATIENCE = 2.0
+#: Applications of such an op on which promises beyond `ops_run` and `results` are checked.
+FEW = 4
 #: Ops that change nearly every element of their operand, by which an operand is overwritten in place.
 SPOILERS = ("negative", "logical_not", "bitwise_invert", "bitwise_xor", "subtract", "add")
 #: The dtype of the arithmetic in checks of order.
@@ -59,6 +61,7 @@ class Bench:
         self.notes: list[str] = []
         self.hints: list[str] = []
         self._outcomes: list[Outcome] | None = None
+        self._slow: set[str] = set()
         self._works: dict[str, list[Applied]] | None = None
         self._drawn: dict[str, list[Applied]] = {}
 
@@ -164,7 +167,7 @@ class Bench:
             for o in self.outcomes():
                 if not o.error:
                     self._works.setdefault(o.applied.op, []).append(o.applied)
-        return self._works.get(op, [])
+        return self._works.get(op, [])[: FEW if op in self._slow else None]
 
     def each(self, ops: Iterable[str], look: Callable[[str], Iterator[Violation]]) -> Iterator[Violation]:
         """What `look` sees on each op; one on which the device raises is named, and the next one is looked at."""
@@ -201,6 +204,7 @@ class Bench:
         started = time.monotonic()
         for k, i in sorted(order):
             if k and time.monotonic() - started > PATIENCE:
+                self._slow.add(applied[i].op)
                 break
             found[i] = self._outcome(applied[i])
         return [found[i] for i in sorted(found)]
@@ -237,20 +241,13 @@ def differs(where: str, got: Any, expected: Array) -> Violation | None:
         return Violation(where, f"a {type(got).__name__}", f"a NumPy array {wanted}")
     if got.dtype != expected.dtype or got.shape != expected.shape:
         return Violation(where, f"an array {got.dtype}{list(got.shape)}", wanted)
-    wrong = wrong_elements(got, expected)
+    wrong = differing(got, expected)
     if not wrong.any():
         return None
     at = tuple(int(i) for i in np.argwhere(wrong)[0])
     label = f"[{', '.join(map(str, at))}]" if at else "the element"
     many = f" ({np.count_nonzero(wrong):,} of {wrong.size:,} elements wrong)" if wrong.size > 1 else ""
     return Violation(where, f"{label} is {format_element(got[at])}{many}", str(format_element(expected[at])))
-
-
-def wrong_elements(got: Array, expected: Array) -> Array:
-    """Where two arrays of one type have other bits."""
-    bits = f"u{expected.itemsize}"
-    found: Array = np.ascontiguousarray(got).view(bits) != np.ascontiguousarray(expected).view(bits)
-    return found.reshape(expected.shape)
 
 
 def same_bits(a: Any, b: Array) -> bool:

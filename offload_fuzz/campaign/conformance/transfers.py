@@ -77,6 +77,9 @@ def values(bench: Bench) -> Iterator[Violation]:
 def special(dtype: str) -> Array:
     """NaN with and without payload and sign, both zeros, subnormals, infinities, the ends, and full-range bits."""
     d = DTYPES[dtype]
+    if d.component:  # the one as the real part, the same backwards as the imaginary part
+        part = special(d.component)
+        return np.stack([part, part[::-1]], axis=-1).reshape(-1).view(d.np)
     full = make_data(ArrayType(dtype, (64,)), "full", 7)
     if not d.precision:
         return np.concatenate([table(dtype, "wild"), full]) if d.kind != "bool" else table(dtype, "wild")
