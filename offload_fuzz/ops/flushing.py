@@ -42,7 +42,22 @@ def flushing(name: str, rule: Rule[A]) -> Rule[A]:
         value, e = rule(evolve(a, operands=operands) if some_flushed and name not in COUNTED else a)
         if e is None or a.type.dtype not in dtypes:
             return value, e
-        return value, chosen(e) if some_flushed and name in CHOOSING else or_flushed(e, rounded=True)
+        return value, chosen(e) if name in CHOOSING and any(map(has_subnormal_end, a.operands)) else or_flushed(
+            e, rounded=True
+        )
+
+    return enclose
+
+
+def losing_payloads(name: str, rule: Rule[A]) -> Rule[A]:
+    """The enclosure rule of op `name`, with any NaN for a NaN where the contract leaves payloads open."""
+
+    def enclose(a: A) -> tuple[Array, Enclosure | None]:
+        value, e = rule(a)
+        if e is None or not a.contract.nan_payload or a.type.dtype not in a.contract.nan_payload.get(name, ()):
+            return value, e
+        b = e.bounds()
+        return value, between(b.lo, b.hi, b.nan, b.empty) if some(b.nan) else e
 
     return enclose
 
@@ -63,6 +78,14 @@ def or_flushed(e: Enclosure, rounded: bool = False) -> Enclosure:
         return e
     zero = np.zeros((), e.lo.dtype)
     return between(np.where(up, zero, b.lo), np.where(down, -zero, b.hi), b.nan, b.empty)
+
+
+def has_subnormal_end(e: Enclosure) -> bool:
+    """Whether some element is or may be a subnormal number that bounds what it may be."""
+    if not is_float(e.lo.dtype):
+        return False
+    tiny, b = smallest_normal(e.lo.dtype), e.bounds()
+    return any(some((end != 0) & (np.abs(end) < tiny)) for end in (b.lo, b.hi))
 
 
 def chosen(e: Enclosure) -> Enclosure:

@@ -89,6 +89,16 @@ def test_of_numbers_that_compare_as_zeros_any_may_be_chosen() -> None:
     assert not e.contains(f32([0, 0.5])).any(where=[False, True])
 
 
+def test_an_operand_that_may_be_subnormal_of_either_sign_may_be_chosen_as_it_is() -> None:
+    contract = Contract("flushing", flushed={"*": frozenset({"float32"})})
+    row, x, one = OPS["minimum"], f32([1e-40]), f32([1])
+    around = Enclosure(f32([-1e-40]), f32([1e-40]))
+    e = row.enclose(Application(row, [around, exact(one)], [x, one], {}, type_of(x), contract))[1]
+    assert e is not None
+    assert e.contains(f32([1e-38])).all()
+    assert not e.contains(f32([2e-38])).any()
+
+
 def test_what_rounds_up_to_the_smallest_normal_number_may_be_flushed() -> None:
     contract = Contract("flushing", flushed={"*": frozenset({"float32"})})
     e = enclosure("multiply", [f32([0.99999994]), f32([1.1754944e-38])], contract)

@@ -56,13 +56,13 @@ def supported(device: JaxDevice, op: str, n: int) -> Iterator[Case]:
 @pytest.mark.parametrize("op", [op for op in BUILT_IN if OPS[op].dtypes & set(DTYPES_HERE)])
 def test_results_are_within_the_contract(jax_device: JaxDevice, op: str) -> None:
     ran = 0
-    for case in supported(jax_device, op, 8):
+    for case in supported(jax_device, op, 4):
         result = run(jax_device, case)
         assert type_of(result) == case.type, str(case)
         for contract in CONTRACTS:
             assert case.allows(contract, result), f"{case} gave {result} [{contract.name}]"
         ran += 1
-    assert ran >= 4
+    assert ran >= 2
     assert float_environment() is None
 
 
@@ -70,7 +70,7 @@ def test_results_are_within_the_contract(jax_device: JaxDevice, op: str) -> None
 def test_aliasing_is_as_declared(jax_device: JaxDevice, op: str) -> None:
     device = jax_device
     aliasing = device.features.alias_of(op)
-    for case in supported(device, op, 2):
+    for case in supported(device, op, 1):
         if case.type.size == 0:
             continue
         operands = [device.upload(x) for x in case.operands]
