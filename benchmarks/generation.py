@@ -2,8 +2,8 @@
 
     python benchmarks/generation.py --nodes 1000000 --devices simulated:0,simulated:1
 
-Cases are drawn as a campaign draws them, unit by unit, and not run. Prints the share of the rarest ops and of each dtype,
-and the median size of programs.
+Cases are drawn as a campaign draws them, unit by unit, and not run. Prints the share of the rarest ops and of each
+dtype, and the median size of programs.
 """
 
 from __future__ import annotations

@@ -85,10 +85,10 @@ def planted(e: Enclosure, value: Array) -> Iterator[Array]:
         yield far
     elif e.lo.dtype.kind in "iu":
         top = np.iinfo(e.hi.dtype).max
-        at = np.flatnonzero(e.hi < top)
-        if at.size:
+        below = np.flatnonzero(e.hi < top)
+        if below.size:
             out = e.hi.copy()
-            out.reshape(-1)[at[0]] += 1
+            out.reshape(-1)[below[0]] += 1
             yield out
 
 
