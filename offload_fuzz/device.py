@@ -13,6 +13,8 @@ Everything else is optional and declared in `features`; only then are further ar
                      record(stream) -> event, wait(stream, event), synchronize(stream=None, event=None)
     transfers        ("blocking", "async"): upload, download and copy take `blocking=`; with False they may return early
     in_place: ops    `launch(..., out=buffer)` writes the result into the buffer of an operand
+    donate: ops      `launch(..., donate=k)` gives the device the memory of operand k, where it may put the result; the
+                     host does not use that buffer again
     peers: name      copy(buffer, source, stream=..., blocking=...) -> buffer, from a device of the same `peers`;
                      events may be waited for across these devices
     release          release(buffer, stream=...) gives the memory back in stream order
@@ -63,7 +65,7 @@ class Features:
 
     ops: op -> dtypes it runs on, or None for all of `dtypes`. streams: 0 when calls return finished.
     source_free: per transfer mode, when the host may overwrite what it handed over. aliasing: per op, whether a result
-    is fresh memory, a view of an operand, or may be either ("*": every other op). place: what `place_of` must answer.
+    is fresh memory, a view of an operand, or may be either ("*": every other op). in_place, donate: ops, or "all". place: what `place_of` must answer.
     shapes: "any", or "pool" where each new shape costs so much (a compiler runs) that inputs should share a few.
     """
 
@@ -72,6 +74,7 @@ class Features:
     streams: int = 0
     transfers: tuple[str, ...] = ("blocking",)
     in_place: frozenset[str] = frozenset()
+    donate: frozenset[str] = frozenset()
     peers: str | None = None
     release: bool = False
     compile: bool = False
@@ -158,8 +161,9 @@ def _parse_features(value: Mapping[str, Any], where: str) -> Features:
         raise one_of("shapes", given["shapes"], SHAPES, where)
     if "transfers" in given:
         given["transfers"] = tuple(given["transfers"])
-    if "in_place" in given:
-        given["in_place"] = frozenset(given["in_place"])
+    for key in ("in_place", "donate"):
+        if key in given:
+            given[key] = frozenset(ops) if given[key] == "all" else frozenset(given[key])
     return Features(ops=ops, dtypes=dtypes, **given)
 
 

@@ -229,6 +229,9 @@ def _launch(x: _Execution, c: s.Launch) -> None:
     if c.in_place is not None:
         arguments["out"] = operands[c.in_place]
         x.written.add(x.buffers[c.target].storage)
+    if c.donated is not None:
+        arguments["donate"] = c.donated
+        registers[c.operands[c.donated]] = None
     registers[c.target] = buffer = port.launch(c.op, operands, dict(c.attributes), **arguments)
     x.check_place(port, c.value, buffer)
 

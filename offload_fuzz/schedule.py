@@ -86,7 +86,8 @@ class Launch:
     """Queue (place, stream), or the host: compute node `value` from `operands` into `target`.
 
     in_place: the operand's position whose storage `target` is, else None. view: `target` is (or may be) a view of the
-    bytes of an operand, whose storage it shares; nothing is written there.
+    bytes of an operand, whose storage it shares; nothing is written there. donated: the operand's position whose memory
+    the device is given, which releases it as `Release` does; else None.
     """
 
     place: int
@@ -99,6 +100,7 @@ class Launch:
     in_place: int | None
     blocking: bool
     view: bool = False
+    donated: int | None = None
 
 
 @define(unsafe_hash=True)

@@ -18,6 +18,7 @@ class Role:
     __slots__ = (
         "alias_of",
         "asynchronous",
+        "donate",
         "free",
         "in_place",
         "instant",
@@ -35,6 +36,7 @@ class Role:
         self.instant = f.streams == 0 and not self.asynchronous and not f.release  # calls are done when they return
         self.free = {True: f.free_after("blocking"), False: f.free_after("async")}  # by `blocking`
         self.in_place, self.peers, self.release, self.alias_of = f.in_place, f.peers, f.release, f.alias_of
+        self.donate = f.donate
 
 
 class Tables:

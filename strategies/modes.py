@@ -35,6 +35,8 @@ def node_modes(
             out["compile", (v,)] = True
     if op in features.in_place and choices.chance(40):
         out["reuse", (v,)] = True
+    elif op in features.donate and choices.chance(30):
+        out["donate", (v,)] = True
     for k, home in enumerate(homes):
         crossing(out, (v, k), places, home, role, choices)
 

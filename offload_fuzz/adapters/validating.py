@@ -127,9 +127,10 @@ class ValidatingDevice:
         operands: Sequence[Checked],
         attributes: Mapping[str, Any],
         out: Checked | None = None,
+        donate: int | None = None,
         **modes: Any,
     ) -> Checked:
-        """Checks op, operands, attributes, `out` and modes; that the adapter leaves its arguments, and the buffer."""
+        """Checks op, operands, attributes, `out`, `donate`, modes; that the adapter leaves its arguments; the buffer."""
         types = [getattr(b, "type", None) for b in operands]
         call = _Call(self.name, f"launch {op}({', '.join(map(str, types))})")
         call.hold(op in self.features.ops, FUZZER, f"op is {op!r}", "one that is declared")
@@ -148,6 +149,14 @@ class ValidatingDevice:
             call.hold(any(b is out for b in operands), FUZZER, "out is another buffer", "one of the operands")
             call.hold(out.type == result, FUZZER, f"out is {out.type}", str(result))
             arguments["out"] = out.buffer
+        if donate is not None:
+            call.hold(op in self.features.donate, FUZZER, "donate= is given", f"only for ops in donate, not {op}")
+            there = type(donate) is int and 0 <= donate < len(operands)
+            call.hold(there, FUZZER, f"donate is {donate!r}", f"a number of an operand, below {len(operands)}")
+            once = sum(b is operands[donate] for b in operands) == 1
+            call.hold(once, FUZZER, "the donated buffer is another operand too", "given away alone")
+            operands[donate].released = True
+            arguments["donate"] = donate
         inner, given = [b.buffer for b in operands], dict(attributes)
         passed, passed_attributes = list(inner), dict(given)
         buffer = self.inner.launch(op, passed, passed_attributes, **arguments)

@@ -39,6 +39,8 @@ class Honest:
         "ops": {op: ["float32", "float64", "int64"] for op in KERNELS},
         "dtypes": ["float32", "float64", "int64", "int8", "bool", "bfloat16"],
         "in_place": ["add", "negative", "abs"],
+        "donate": ["add", "negative", "abs", "sum"],
+        "compile": True,
         "aliasing": {"*": "fresh", "permute_dims": "view"},
         "source_free": {"blocking": "return"},
         "release": True,
@@ -55,12 +57,18 @@ class Honest:
     def download(self, buffer: Memory) -> Array:
         return np.array(buffer.array)
 
-    def launch(self, op: str, operands: Any, attributes: Any, out: Any = None) -> Memory:
+    def launch(self, op: str, operands: Any, attributes: Any, out: Any = None, donate: int | None = None) -> Memory:
         result = KERNELS[op](*(b.array for b in operands), **attributes)
         if out is None:
             return Memory(result)
         out.array[...] = result
         return out  # type: ignore[no-any-return]  # the operand that was given
+
+    def launch_compiled(self, nodes: Any, operands: Any, results: Any) -> list[Memory]:
+        values = [b.array for b in operands]
+        for op, numbers, attributes in nodes:
+            values.append(KERNELS[op](*(values[n] for n in numbers), **attributes))
+        return [Memory(np.array(values[n])) for n in results]
 
     def release(self, buffer: Memory, stream: int) -> None:
         buffer.array = np.zeros((0,), np.uint8)
@@ -139,13 +147,13 @@ class ListsTooMuch(Honest):
 
 
 class SumsInFloat64(Honest):
-    def launch(self, op: str, operands: Any, attributes: Any, out: Any = None) -> Memory:
+    def launch(self, op: str, operands: Any, attributes: Any, out: Any = None, donate: int | None = None) -> Memory:
         result = super().launch(op, operands, attributes, out)
         return Memory(result.array.astype(np.float64)) if op == "sum" else result
 
 
 class OffByOne(Honest):
-    def launch(self, op: str, operands: Any, attributes: Any, out: Any = None) -> Memory:
+    def launch(self, op: str, operands: Any, attributes: Any, out: Any = None, donate: int | None = None) -> Memory:
         result = super().launch(op, operands, attributes, out)
         return Memory(result.array + 1) if op == "sum" else result
 
@@ -156,7 +164,7 @@ class ReadsFromTheStart(Honest):
         space[..., 1] = array
         return Memory(space[..., 1] if array.flags.c_contiguous else np.array(array))
 
-    def launch(self, op: str, operands: Any, attributes: Any, out: Any = None) -> Memory:
+    def launch(self, op: str, operands: Any, attributes: Any, out: Any = None, donate: int | None = None) -> Memory:
         if op == "concat" and not operands[1].array.flags.c_contiguous:
             return super().launch(op, operands, attributes, out)
         return super().launch(op, [operands[0], *map(self._flat, operands[1:])], attributes, out)
@@ -167,7 +175,7 @@ class ReadsFromTheStart(Honest):
 
 
 class WritesItsOperand(Honest):
-    def launch(self, op: str, operands: Any, attributes: Any, out: Any = None) -> Memory:
+    def launch(self, op: str, operands: Any, attributes: Any, out: Any = None, donate: int | None = None) -> Memory:
         result = super().launch(op, operands, attributes, out)
         if op == "abs":
             operands[0].array[...] = result.array
@@ -178,7 +186,7 @@ class OneResultPerOp(Honest):
     def __init__(self) -> None:
         self.results: dict[Any, Array] = {}
 
-    def launch(self, op: str, operands: Any, attributes: Any, out: Any = None) -> Memory:
+    def launch(self, op: str, operands: Any, attributes: Any, out: Any = None, donate: int | None = None) -> Memory:
         result = super().launch(op, operands, attributes, out)
         if out is not None:
             return result
@@ -199,7 +207,7 @@ class HasAHundredBuffers(Honest):
 
 
 class RunsElsewhere(Honest):
-    def launch(self, op: str, operands: Any, attributes: Any, out: Any = None) -> Memory:
+    def launch(self, op: str, operands: Any, attributes: Any, out: Any = None, donate: int | None = None) -> Memory:
         result = super().launch(op, operands, attributes, out)
         self.fallen = result if op == "sum" else None
         return result
@@ -211,7 +219,7 @@ class RunsElsewhere(Honest):
 class SumsInAnyOrder(Honest):
     runs = 0
 
-    def launch(self, op: str, operands: Any, attributes: Any, out: Any = None) -> Memory:
+    def launch(self, op: str, operands: Any, attributes: Any, out: Any = None, donate: int | None = None) -> Memory:
         result = super().launch(op, operands, attributes, out)
         self.runs += 1
         if op != "sum" or result.array.dtype.kind != "f" or operands[0].array.size < 1000:
@@ -221,30 +229,69 @@ class SumsInAnyOrder(Honest):
 
 # ---------------------------------------------------------------------------------------------------------- aliasing
 class ReturnsItsOperand(Honest):
-    def launch(self, op: str, operands: Any, attributes: Any, out: Any = None) -> Memory:
+    def launch(self, op: str, operands: Any, attributes: Any, out: Any = None, donate: int | None = None) -> Memory:
         if op == "concat" and operands[1].array.size == 0:
             return Memory(operands[0].array)
         return super().launch(op, operands, attributes, out)
 
 
 class CopiesViews(Honest):
-    def launch(self, op: str, operands: Any, attributes: Any, out: Any = None) -> Memory:
+    def launch(self, op: str, operands: Any, attributes: Any, out: Any = None, donate: int | None = None) -> Memory:
         return Memory(np.array(super().launch(op, operands, attributes, out).array)) if out is None else (
             super().launch(op, operands, attributes, out))  # fmt: skip  # one choice
 
 
 class WritesBesideOut(Honest):
-    def launch(self, op: str, operands: Any, attributes: Any, out: Any = None) -> Memory:
+    def launch(self, op: str, operands: Any, attributes: Any, out: Any = None, donate: int | None = None) -> Memory:
         return super().launch(op, operands, attributes)
 
 
 class WritesAllOperands(Honest):
-    def launch(self, op: str, operands: Any, attributes: Any, out: Any = None) -> Memory:
+    def launch(self, op: str, operands: Any, attributes: Any, out: Any = None, donate: int | None = None) -> Memory:
         result = super().launch(op, operands, attributes, out)
         if out is not None:
             for b in operands:
                 b.array[...] = result.array
         return result
+
+
+class GivesMemoryTwice(Honest):
+    def __init__(self) -> None:
+        self.free: list[Array] = []
+
+    def launch(self, op: str, operands: Any, attributes: Any, out: Any = None, donate: int | None = None) -> Memory:
+        result = super().launch(op, operands, attributes, out)
+        if donate is None or operands[donate].array.shape != result.array.shape:
+            return result
+        operands[donate].array[...] = result.array
+        self.free.append(operands[donate].array)
+        return Memory(operands[donate].array)
+
+    def upload(self, array: Array) -> Memory:
+        for free in self.free:
+            if free.dtype == array.dtype and free.shape == array.shape:
+                free[...] = array
+                return Memory(free)
+        return super().upload(array)
+
+
+class WritesAnotherOperand(Honest):
+    def launch(self, op: str, operands: Any, attributes: Any, out: Any = None, donate: int | None = None) -> Memory:
+        result = super().launch(op, operands, attributes, out)
+        if donate is not None and result.array.shape == operands[donate - 1].array.shape:
+            operands[donate - 1].array[...] = result.array
+        return result
+
+
+# ------------------------------------------------------------------------------------------------------------- regions
+class GivesResultsInOrder(Honest):
+    def launch_compiled(self, nodes: Any, operands: Any, results: Any) -> list[Memory]:
+        return super().launch_compiled(nodes, operands, sorted(results))
+
+
+class GivesOneResult(Honest):
+    def launch_compiled(self, nodes: Any, operands: Any, results: Any) -> list[Memory]:
+        return super().launch_compiled(nodes, operands, results)[:1]
 
 
 # ------------------------------------------------------------------------------------------------------------- memory
@@ -257,14 +304,14 @@ class NeverFrees(Honest):
 
 # -------------------------------------------------------------------------------------------------------------- errors
 class RunsAnything(Honest):
-    def launch(self, op: str, operands: Any, attributes: Any, out: Any = None) -> Memory:
+    def launch(self, op: str, operands: Any, attributes: Any, out: Any = None, donate: int | None = None) -> Memory:
         return super().launch(op, operands, attributes, out) if op in KERNELS else operands[0]
 
 
 class DiesOfAnError(Honest):
     dead = False
 
-    def launch(self, op: str, operands: Any, attributes: Any, out: Any = None) -> Memory:
+    def launch(self, op: str, operands: Any, attributes: Any, out: Any = None, donate: int | None = None) -> Memory:
         self.dead = self.dead or op not in KERNELS
         return super().launch(op, operands, attributes, out)
 
@@ -275,7 +322,7 @@ class DiesOfAnError(Honest):
 
 
 class EndsTheProcess(Honest):
-    def launch(self, op: str, operands: Any, attributes: Any, out: Any = None) -> Memory:
+    def launch(self, op: str, operands: Any, attributes: Any, out: Any = None, donate: int | None = None) -> Memory:
         if op == "negative":
             os.abort()
         return super().launch(op, operands, attributes, out)
@@ -302,9 +349,9 @@ class WaitsForNothing(Queued):
 class SpreadsLaunches(Queued):
     turn = 0
 
-    def launch(self, op: str, operands: Any, attributes: Any, *, stream: int = 0, out: Any = None) -> Any:
+    def launch(self, op: str, operands: Any, attributes: Any, *, stream: int = 0, **more: Any) -> Any:
         self.turn = (self.turn + 1) % self.features.streams
-        return super().launch(op, operands, attributes, stream=self.turn, out=out)
+        return super().launch(op, operands, attributes, stream=self.turn, **more)
 
 
 class BlockingIsAsync(Queued):
@@ -338,8 +385,8 @@ class FreesAtOnce(Queued):
 
 
 class FallsBack(Queued):
-    def launch(self, op: str, operands: Any, attributes: Any, *, stream: int = 0, out: Any = None) -> Any:
-        return super().launch(op, operands, attributes, stream=3 if op == "sort" else stream, out=out)
+    def launch(self, op: str, operands: Any, attributes: Any, *, stream: int = 0, **more: Any) -> Any:
+        return super().launch(op, operands, attributes, stream=3 if op == "sort" else stream, **more)
 
 
 class CopiesNothing(Queued):
@@ -380,6 +427,8 @@ LIARS: dict[str, list[type]] = {
     "fresh": [ReturnsItsOperand],
     "view": [CopiesViews],
     "in_place": [WritesBesideOut, WritesAllOperands],
+    "donate": [GivesMemoryTwice, WritesAnotherOperand],
+    "compiled": [GivesResultsInOrder, GivesOneResult],
     "streams_in_order": [SpreadsLaunches],
     "ops_in_order": [FallsBack],
     "events": [WaitsForNothing],

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 
 from attrs import frozen
 
-from offload_fuzz.campaign.conformance import computing, ordering, protocol, transfers
+from offload_fuzz.campaign.conformance import computing, ordering, protocol, together, transfers
 from offload_fuzz.campaign.conformance.bench import Bench, Violation
 
 
@@ -146,6 +146,8 @@ PROMISES: dict[str, Promise] = {p.name: p for p in (
          "place_of must answer features['place'], or the op ran elsewhere: list it not", _declared("place")),
     _row("ops", "deterministic", "the same call gives the same bits again", computing.deterministic,
          "do not declare deterministic", _declared("deterministic")),
+    _row("ops", "compiled", "a region gives every result that is asked for, as the contract allows", together.compiled,
+         "number operands first, then nodes; give `results` in their order, in fresh memory", _declared("compile")),
 
     _row("aliasing", "fresh", "a result declared fresh shares no memory with an operand", computing.fresh,
          "declare the op 'may' in aliasing, or copy", _aliasing("fresh")),
@@ -153,6 +155,8 @@ PROMISES: dict[str, Promise] = {p.name: p for p in (
          "declare the op 'may' or 'fresh' in aliasing", _aliasing("view")),
     _row("aliasing", "in_place", "out= is where the result goes, and nowhere else", computing.in_place,
          "write into out's own memory, or leave the op out of in_place", _declared("in_place")),
+    _row("aliasing", "donate", "a donated operand's memory holds the result or is free, not both", together.donate,
+         "free the operand's memory after the kernel, unless the result lies there", _declared("donate")),
 
     _row("order", "streams_in_order", "a stream runs in order", ordering.streams_in_order,
          "one queue per stream, in issue order", _streams),
