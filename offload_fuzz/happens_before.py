@@ -261,7 +261,12 @@ COMMANDS: dict[str, tuple[Callable[..., None], Callable[[Any], tuple[Any, ...]]]
     "Launch": (
         _Proof.access,
         lambda c: (
-            (c.place, c.stream), c.operands, c.target, VALID, c.blocking, "last use" if c.view else "",
+            (c.place, c.stream),
+            c.operands,
+            c.target,
+            VALID,
+            c.blocking,
+            "last use" if c.view else "",
             None if c.donated is None else c.operands[c.donated],
         ),
     ),

@@ -342,15 +342,16 @@ class _Lowering:
 
     def upload(self, o: int, source: int, queue: Queue, transfer: str, overwrite: bool) -> int:
         role = self.roles[queue[0]]
-        blocking = transfer == "blocking" or not role.asynchronous
-        free = role.free[blocking]
+        blocking = transfer != "async" or not role.asynchronous
+        share = transfer == "shared" and role.shared is not None
+        free = role.shared if share and role.shared is not None else role.free[blocking]
         shares = free in ("last use", "never")
         target = self.buffer(queue[0], o, source if shares else None)
         storage = self.buffers[target].storage
         if shares:
             self.protected.add(storage)
             self.kept.add(storage)
-        self.issue(queue, s.Upload(*queue, source, target, blocking, free), [source], [target], blocking)
+        self.issue(queue, s.Upload(*queue, source, target, blocking, free, share), [source], [target], blocking)
         form = self.arranged.get(source)
         if form is not None and form.layout == "broadcast":
             self.protected.add(storage)
@@ -369,13 +370,13 @@ class _Lowering:
         self.commands.append(s.Overwrite(source))
 
     def download(self, o: int, source: int, transfer: str) -> int:
-        if transfer == "blocking" and (o, HOST) in self.copies:
+        if transfer != "async" and (o, HOST) in self.copies:
             return self.copies[o, HOST]
         queue = self.queue_of(source)
-        blocking = transfer == "blocking" or not self.roles[queue[0]].asynchronous
+        blocking = transfer != "async" or not self.roles[queue[0]].asynchronous
         target = self.buffer(HOST, o)
         self.issue(queue, s.Download(*queue, source, target, blocking), [source], [target], blocking)
-        if transfer == "blocking":
+        if transfer != "async":
             self.copies[o, HOST] = target
         return target
 
@@ -385,7 +386,7 @@ class _Lowering:
         return at[0] if at is not DONE else (self.buffers[buffer].place, 0)
 
     def peer_copy(self, o: int, source: int, queue: Queue, transfer: str) -> int:
-        blocking = transfer == "blocking" or not self.roles[queue[0]].asynchronous
+        blocking = transfer != "async" or not self.roles[queue[0]].asynchronous
         target = self.buffer(queue[0], o)
         copy = s.Copy(*queue, self.buffers[source].place, source, target, blocking)
         self.issue(queue, copy, [source], [target], blocking)

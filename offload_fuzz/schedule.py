@@ -47,7 +47,8 @@ class Upload:
     """Queue (place, stream): read host buffer `source`, write device buffer `target`.
 
     source_free "return": the host's bytes are read before the call returns; "completion": when the command runs;
-    "last use": the target shares the source's storage; "never": the source may not be written again.
+    "last use": the target shares the source's storage; "never": the source may not be written again. share: whether the
+    device is asked to use the host's array itself.
     """
 
     place: int
@@ -56,6 +57,7 @@ class Upload:
     target: int
     blocking: bool
     source_free: str
+    share: bool = False
 
 
 @define(unsafe_hash=True)

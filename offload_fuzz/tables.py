@@ -25,6 +25,7 @@ class Role:
         "peers",
         "queues",
         "release",
+        "shared",
         "streams",
     )
 
@@ -35,6 +36,7 @@ class Role:
         self.asynchronous = "async" in f.transfers
         self.instant = f.streams == 0 and not self.asynchronous and not f.release  # calls are done when they return
         self.free = {True: f.free_after("blocking"), False: f.free_after("async")}  # by `blocking`
+        self.shared = f.free_after("shared") if "shared" in f.transfers else None
         self.in_place, self.peers, self.release, self.alias_of = f.in_place, f.peers, f.release, f.alias_of
         self.donate = f.donate
 

@@ -103,7 +103,8 @@ class JaxDevice:
         self.features = Features(
             ops={op: found for op, found in asked.items() if found},
             dtypes=dtypes,
-            source_free={"blocking": "return"},
+            transfers=("blocking", "shared") if on_cpu else ("blocking",),
+            source_free={"blocking": "return", "shared": "last use"},
             aliasing=ALIASING,
             deterministic=on_cpu,
             contract=_contract_for(self.device.platform),
@@ -116,12 +117,16 @@ class JaxDevice:
             self.implement(op, function)
 
     # ------------------------------------------------------------------------------------------------- protocol
-    def upload(self, array: Array) -> JaxArray:
+    def upload(self, array: Array, *, share: bool = False) -> JaxArray:
         """A copy of `array` on the device, made before this returns. JAX has one layout: row-major, 64-byte aligned.
+
+        share: the CPU platform uses an array of that layout where it lies, and copies another, perhaps later.
 
         `may_alias=False` should see to that, but up to JAX 0.10.2 at least a NumPy array that is contiguous and aligned
         is aliased all the same (github.com/jax-ml/jax/issues/37830), and a larger one is copied later.
         """
+        if share:
+            return self.jax.device_put(array, self.device, may_alias=True)
         buffer = self.jax.device_put(array, self.device, may_alias=False)
         buffer.block_until_ready()
         if buffer.unsafe_buffer_pointer() != array.ctypes.data or not array.size:
@@ -204,7 +209,9 @@ class JaxDevice:
                 del self._compiled[old]
         jit = self.jax.jit
         compiled: Callable[..., Any] = (
-            jit(function, out_shardings=self._here) if creates else jit(function, keep_unused=True, donate_argnums=donate)
+            jit(function, out_shardings=self._here)
+            if creates
+            else jit(function, keep_unused=True, donate_argnums=donate)
         )
         self._compiled[key] = compiled
         return compiled

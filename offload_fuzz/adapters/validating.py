@@ -74,7 +74,7 @@ class ValidatingDevice:
         return frozenset(n for n in names if callable(getattr(self.inner, n, None)))
 
     # ------------------------------------------------------------------------------------------------- transfers
-    def upload(self, array: Array, **modes: Any) -> Checked:
+    def upload(self, array: Array, share: bool = False, **modes: Any) -> Checked:
         """Checks the modes and the buffer, and that the host array is not written."""
         call = _Call(self.name, f"upload({_shown(array)})")
         call.hold(isinstance(array, np.ndarray), FUZZER, f"source is {type(array).__name__}", "a NumPy array")
@@ -83,9 +83,11 @@ class ValidatingDevice:
         call.hold(
             type_.dtype in self.features.dtypes, FUZZER, f"source has dtype {type_.dtype}", "one that is declared"
         )
+        if share:
+            call.hold("shared" in self.features.transfers, FUZZER, "share= is given", "declared by transfers")
         self._check_modes(call, modes)
         before = array.tobytes()
-        buffer = self.inner.upload(array, **modes)
+        buffer = self.inner.upload(array, **modes, **({"share": True} if share else {}))
         call.hold(buffer is not None, ADAPTER, "upload returned None", "a buffer")
         call.hold(array.tobytes() == before, ADAPTER, "upload changed the host array", "one that is left as it was")
         return self._placed(call, Checked(buffer, type_, self))
@@ -130,7 +132,7 @@ class ValidatingDevice:
         donate: int | None = None,
         **modes: Any,
     ) -> Checked:
-        """Checks op, operands, attributes, `out`, `donate`, modes; that the adapter leaves its arguments; the buffer."""
+        """Checks op, operands, attributes, `out`, `donate`, modes; that the adapter leaves its arguments."""
         types = [getattr(b, "type", None) for b in operands]
         call = _Call(self.name, f"launch {op}({', '.join(map(str, types))})")
         call.hold(op in self.features.ops, FUZZER, f"op is {op!r}", "one that is declared")
@@ -273,7 +275,7 @@ class ValidatingDevice:
 
     def _check_modes(self, call: _Call, modes: Mapping[str, Any], transfer: bool = True) -> None:
         wanted = {"stream"} if self.features.streams else set()
-        wanted |= {"blocking"} if transfer and len(self.features.transfers) > 1 else set()
+        wanted |= {"blocking"} if transfer and "async" in self.features.transfers else set()
         call.hold(modes.keys() == wanted, FUZZER, f"modes are {sorted(modes)}", str(sorted(wanted)))
         if "stream" in modes:
             self._check_stream(call, modes["stream"])

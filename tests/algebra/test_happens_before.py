@@ -191,7 +191,11 @@ UNSAFE: dict[str, tuple[str, int | None, int, tuple[Command, ...]]] = {
     "donated memory is taken after the launch": ("race", 1, 2, (upload(), DONATE, upload(X, D_AGAIN, 1))),
     "kept bytes are not given away": ("kept", 0, 1, (upload(X, X_THERE, free="never"), GIVE_X)),
     "a view of what is donated goes with it": (
-        "released", 1, 2, (upload(), launch(D, target=D_AGAIN, view=True, donated=0), download(D_AGAIN))),
+        "released",
+        1,
+        2,
+        (upload(), launch(D, target=D_AGAIN, view=True, donated=0), download(D_AGAIN)),
+    ),
     "kept bytes are not overwritten": ("kept", 0, 2, (upload(free="never"), Synchronize(1, 0), SPOIL_X)),
     "kept bytes are not even for a new buffer": ("kept", 0, 1, (upload(free="never", blocking=True), launch(target=X))),
     "an alias is not there before it is made": ("race", 0, 1, (*ALIAS, launch(X_THERE, target=E, stream=1))),

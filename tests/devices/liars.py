@@ -42,7 +42,8 @@ class Honest:
         "donate": ["add", "negative", "abs", "sum"],
         "compile": True,
         "aliasing": {"*": "fresh", "permute_dims": "view"},
-        "source_free": {"blocking": "return"},
+        "transfers": ["blocking", "shared"],
+        "source_free": {"blocking": "return", "shared": "last use"},
         "release": True,
         "deterministic": True,
         "place": "honest:0",
@@ -51,8 +52,8 @@ class Honest:
     def reset(self, seed: int) -> None:
         self.seed = seed
 
-    def upload(self, array: Array) -> Memory:
-        return Memory(np.array(array))
+    def upload(self, array: Array, share: bool = False) -> Memory:
+        return Memory(array if share else np.array(array))
 
     def download(self, buffer: Memory) -> Array:
         return np.array(buffer.array)
@@ -94,7 +95,7 @@ class TakesNoOut(Honest):
 
 class ForgetsAtReset(Honest):
     def reset(self, seed: int) -> None:
-        self.upload = lambda array: Memory(np.zeros_like(array))  # type: ignore[method-assign]  # what the lie is
+        self.upload = lambda array, share=False: Memory(np.zeros_like(array))  # type: ignore[method-assign]  # what the lie is
 
 
 # --------------------------------------------------------------------------------------------------------- transfers
@@ -104,26 +105,46 @@ class WidensBfloat16(Honest):
 
 
 class HasNoScalars(Honest):
-    def upload(self, array: Array) -> Memory:
+    def upload(self, array: Array, share: bool = False) -> Memory:
         return Memory(np.ascontiguousarray(array))
 
 
 class IgnoresStrides(Honest):
-    def upload(self, array: Array) -> Memory:
+    def upload(self, array: Array, share: bool = False) -> Memory:
         order = np.argsort([-abs(s) for s in array.strides], kind="stable") if array.size > 1 else range(array.ndim)
         return Memory(np.array(array.transpose(tuple(order))).reshape(array.shape))
 
 
 class CanonicalNan(Honest):
-    def upload(self, array: Array) -> Memory:
+    def upload(self, array: Array, share: bool = False) -> Memory:
         if array.dtype.kind not in "fV":
             return super().upload(array)
         return Memory(np.where(np.isnan(array), np.array(np.nan, array.dtype), array))
 
 
 class KeepsTheSource(Honest):
-    def upload(self, array: Array) -> Memory:
+    def upload(self, array: Array, share: bool = False) -> Memory:
         return Memory(array)
+
+
+class SharesOneStaging(Honest):
+    def __init__(self) -> None:
+        self.staging: dict[Any, Array] = {}
+
+    def upload(self, array: Array, share: bool = False) -> Memory:
+        if not share:
+            return super().upload(array)
+        found = self.staging.setdefault((array.dtype, array.shape), np.array(array))
+        found[...] = array
+        return Memory(found)
+
+
+class WritesWhatIsShared(Honest):
+    def upload(self, array: Array, share: bool = False) -> Memory:
+        found = Memory(np.array(array))
+        if share and array.size:
+            array[...] = 0
+        return found
 
 
 class DownloadsItself(Honest):
@@ -159,7 +180,7 @@ class OffByOne(Honest):
 
 
 class ReadsFromTheStart(Honest):
-    def upload(self, array: Array) -> Memory:
+    def upload(self, array: Array, share: bool = False) -> Memory:
         space = np.zeros((*array.shape, 2), array.dtype)
         space[..., 1] = array
         return Memory(space[..., 1] if array.flags.c_contiguous else np.array(array))
@@ -199,7 +220,7 @@ class HasAHundredBuffers(Honest):
     def __init__(self) -> None:
         self.buffers: list[Memory] = []
 
-    def upload(self, array: Array) -> Memory:
+    def upload(self, array: Array, share: bool = False) -> Memory:
         self.buffers.append(super().upload(array))
         if len(self.buffers) > 100:
             self.buffers.pop(0).array[...] = 0
@@ -267,7 +288,7 @@ class GivesMemoryTwice(Honest):
         self.free.append(operands[donate].array)
         return Memory(operands[donate].array)
 
-    def upload(self, array: Array) -> Memory:
+    def upload(self, array: Array, share: bool = False) -> Memory:
         for free in self.free:
             if free.dtype == array.dtype and free.shape == array.shape:
                 free[...] = array
@@ -412,6 +433,7 @@ LIARS: dict[str, list[type]] = {
     "source_untouched": [KeepsTheSource],
     "source_free_blocking": [KeepsTheSource],
     "source_free_async": [ReadsLate],
+    "shared": [SharesOneStaging, WritesWhatIsShared],
     "download_owned": [DownloadsItself, StagesDownloads],
     "blocking_transfers": [BlockingIsAsync],
     "async_transfers": [AsyncIsElsewhere],

@@ -244,6 +244,22 @@ def test_a_donated_array_is_deleted_and_its_memory_may_hold_the_result(jax_devic
     assert jax_device.download(moved).tolist() == [1, 1]
 
 
+# ---------------------------------------------------------------------------------------------------- shared uploads
+@pytest.mark.parametrize("offset", [0, 4])
+def test_a_shared_upload_lies_in_the_hosts_array_if_that_is_aligned(jax_device: JaxDevice, offset: int) -> None:
+    """As github.com/jax-ml/jax/issues/37830 says of every aligned NumPy array; another one is copied."""
+    array = HostMemory().take(4096, offset).view(np.float32)
+    array[...] = np.arange(1024)
+    buffer = jax_device.upload(array, share=True)
+    assert (buffer.unsafe_buffer_pointer() == array.ctypes.data) == (offset == 0)
+    assert jax_device.place_of(buffer) == "jax:cpu:1"
+    assert jax_device.download(buffer).tobytes() == array.tobytes()
+    before = array.tobytes()
+    given = jax_device.launch("negative", [buffer], {}, donate=0)
+    assert jax_device.download(given).tolist() == (-np.arange(1024)).tolist()
+    assert array.tobytes() == before, "JAX writes nothing to what the host owns, even where it was donated"
+
+
 # ---------------------------------------------------------------------------------------------- start-up, features
 def test_the_features_say_what_jax_has(jax_device: JaxDevice) -> None:
     features = place(jax_device).features
@@ -253,7 +269,8 @@ def test_the_features_say_what_jax_has(jax_device: JaxDevice) -> None:
         assert dtypes == OPS[op].dtypes & features.dtypes, op
     assert features.contract.name == "xla-cpu"
     assert features.place == jax_device.place_of(jax_device.upload(np.zeros(1))) == "jax:cpu:1"
-    assert (features.streams, features.transfers, features.release) == (0, ("blocking",), False)
+    assert (features.streams, features.transfers, features.release) == (0, ("blocking", "shared"), False)
+    assert (features.free_after("shared"), features.compile) == ("last use", True)
     assert features.free_after("blocking") == "return"
     assert features.shapes == "pool"
 

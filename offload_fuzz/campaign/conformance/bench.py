@@ -130,7 +130,7 @@ class Bench:
     # ------------------------------------------------------------------------------------------------ what there is
     @property
     def has_async(self) -> bool:
-        return len(self.features.transfers) > 1
+        return "async" in self.features.transfers
 
     @property
     def dtypes(self) -> list[str]:

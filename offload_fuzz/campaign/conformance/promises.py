@@ -47,6 +47,10 @@ def _async(bench: Bench) -> str:
     return "" if bench.has_async and bench.features.streams else "async is not among the transfers"
 
 
+def _shared(bench: Bench) -> str:
+    return "" if "shared" in bench.features.transfers else "shared is not among the transfers"
+
+
 def _free(transfer: str) -> Callable[[Bench], str]:
     def needs(bench: Bench) -> str:
         if transfer not in bench.features.transfers:
@@ -119,6 +123,8 @@ PROMISES: dict[str, Promise] = {p.name: p for p in (
          "copy on upload, or declare a weaker source_free for blocking", _free("blocking")),
     _row("transfers", "source_free_async", "after an async upload the host may overwrite it when declared",
          transfers.source_free_async, "declare a weaker source_free for async", _free("async")),
+    _row("transfers", "shared", "a shared upload has the bits, and the host's array is not written", together.shared,
+         "keep the host's array alive and write nothing to it, or copy", _shared),
     _row("transfers", "download_owned", "a downloaded array is the host's: its memory and the device's are two",
          transfers.download_owned, "return a copy"),
     _row("transfers", "blocking_transfers", "a blocking transfer is done when it returns", transfers.blocking_transfers,

@@ -48,6 +48,8 @@ def arguments(bench: Bench) -> Iterator[Violation]:
 def _calls(bench: Bench) -> Iterator[tuple[str, tuple[Any, ...], dict[str, Any]]]:
     f = bench.features
     yield "upload", (0,), bench.modes(0, True)
+    if "shared" in f.transfers:
+        yield "upload", (0,), {**bench.modes(0, True), "share": True}
     yield "download", (0,), bench.modes(0, True)
     yield "launch", (0, 0, 0), {**bench.modes(0), **({"out": 0} if f.in_place else {})}
     if f.donate:

@@ -1,4 +1,4 @@
-"""Promises of compiled regions and of memory that is given away: `compile` and `donate`."""
+"""Promises of compiled regions, and of memory that is given away or shared: `compile`, `donate`, "shared" uploads."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 
 from offload_fuzz.campaign.conformance.applied import Applied
-from offload_fuzz.campaign.conformance.bench import FEW, Bench, Violation, same_bits
+from offload_fuzz.campaign.conformance.bench import FEW, Bench, Violation, differs, same_bits
+from offload_fuzz.campaign.conformance.transfers import data, sample
 from offload_fuzz.enclosure import Enclosure
+from offload_fuzz.execute import arrange
 from offload_fuzz.ops.base import OPS
 from offload_fuzz.program import Builder
 from offload_fuzz.reference import evaluate_program, quiet
@@ -104,3 +106,27 @@ def _given(bench: Bench, a: Applied, k: int) -> Iterator[Violation]:
     for what, buffer, x in kept:
         if not same_bits(bench.download(buffer), np.array(x)):
             yield Violation(where, f"{what} changed", "only the result is written")
+
+
+# ------------------------------------------------------------------------------------------------- shared with the host
+def shared(bench: Bench) -> Iterator[Violation]:
+    """Several shared uploads at once have their bits, as do ops on them, and leave the host's arrays alone."""
+    for dtype in sample(bench):
+        for shape in ((), (5,), (3, 700)):
+            for layout, alignment in (("contiguous", 64), ("contiguous", 1), ("strided", 64)):
+                where = f"{dtype}{list(shape)}, {layout}{', off 64 bytes' if alignment == 1 else ''}"
+                bench.at(where)
+                laid = [arrange(data(dtype, shape, n), layout, alignment, False) for n in (1, 2)]
+                before = [(np.array(array), backing.tobytes()) for array, backing in laid]
+                buffers = [bench.call("upload", array, **bench.modes(0, True), share=True) for array, _ in laid]
+                second = next((s for s in SECONDS if bench.has(s, dtype)), None)
+                if second is not None:
+                    for buffer in buffers:
+                        bench.launch(second, [buffer] * len(OPS[second].operands))
+                bench.settle()
+                for buffer, (expected, old), (_, backing) in zip(buffers, before, laid, strict=True):
+                    found = differs(where, bench.download(buffer), expected)
+                    if found:
+                        yield found
+                    if backing.tobytes() != old:
+                        yield Violation(where, "the host's memory changed", "it is read and not written")
