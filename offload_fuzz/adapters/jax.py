@@ -27,7 +27,7 @@ from offload_fuzz.contract_files import shipped_contracts
 from offload_fuzz.device import Features
 from offload_fuzz.errors import MissingDevice, UsageError
 from offload_fuzz.ops.base import OPS, find_op
-from offload_fuzz.types import DTYPES, Array
+from offload_fuzz.types import DTYPES, Array, is_complex
 
 INSTALL = "pip install 'jax>=0.5', or for GPUs as docs.jax.dev/en/latest/installation.html says"
 #: Devices that the host's CPU is split into, unless the user says otherwise.
@@ -35,8 +35,6 @@ CPU_DEVICES = 4
 HOST_COUNT = "xla_force_host_platform_device_count"
 #: Compiled ops that are kept. XLA needs about 1.5 MB for each (measured: jaxlib 0.10.2, CPU).
 COMPILED = 512
-#: What is offered; JAX has complex and narrow dtypes too, of which the contracts have no figures yet.
-KINDS_HERE = ("bool", "signed integer", "unsigned integer", "real floating")
 
 #: One op of a compiled region: its name, the numbers of what it is given, its attributes.
 Node: TypeAlias = tuple[str, Sequence[int], Mapping[str, Any]]
@@ -98,8 +96,8 @@ class JaxDevice:
         self._compiled: dict[Any, Callable[..., Any]] = {}
         self._here = jax.sharding.SingleDeviceSharding(self.device)
         on_cpu = self.device.platform == "cpu"
-        dtypes = frozenset(d.name for d in DTYPES.values() if d.kind in KINDS_HERE)
-        asked = {op: frozenset(d for d in dtypes if self._has_op(op, d)) for op in self._functions if op in OPS}
+        dtypes = frozenset(filter(self._has_dtype, DTYPES))
+        asked = {op: frozenset(d for d in dtypes if self._has_op(op, d, dtypes)) for op in self._functions if op in OPS}
         self.features = Features(
             ops={op: found for op, found in asked.items() if found},
             dtypes=dtypes,
@@ -225,12 +223,27 @@ class JaxDevice:
             self.jax.jit(lambda x: x + 1, donate_argnums=0)(given).block_until_ready()
         return bool(given.is_deleted())
 
-    def _has_op(self, op: str, dtype: str) -> bool:
-        """Whether JAX can trace `op` on a dtype; what it cannot do it says by one of three exceptions."""
+    def _has_dtype(self, dtype: str) -> bool:
+        """Whether an element of a dtype goes to the device and comes back in it."""
+        element = np.zeros(1, DTYPES[dtype].np)
+        try:
+            return self.download(self.upload(element)).dtype == element.dtype
+        except (TypeError, ValueError, RuntimeError):
+            return False
+
+    def _has_op(self, op: str, dtype: str, dtypes: frozenset[str]) -> bool:
+        """Whether JAX can trace `op` on a dtype; astype to each of `dtypes`, complex numbers to complex ones."""
         if dtype not in OPS[op].dtypes:
             return False
+        attributes = EXAMPLES.get(op, Example()).attributes
+        if "dtype" not in attributes:
+            return self._traces(op, dtype, attributes)
+        wanted = [d for d in sorted(dtypes) if is_complex(d) or not is_complex(dtype)] if op == "astype" else [dtype]
+        return all(self._traces(op, dtype, {**attributes, "dtype": d}) for d in wanted)
+
+    def _traces(self, op: str, dtype: str, attributes: dict[str, Any]) -> bool:
+        """Whether JAX can trace an example of `op`; what it cannot do it says by one of three exceptions."""
         example = EXAMPLES.get(op, Example())
-        attributes = {**example.attributes, **({"dtype": dtype} if "dtype" in example.attributes else {})}
         shapes = example.shapes or (SQUARE,) * len(OPS[op].operands)
         operands = [
             self.jax.ShapeDtypeStruct(shape, DTYPES[example.dtypes.get(i, dtype)].np) for i, shape in enumerate(shapes)

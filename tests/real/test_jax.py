@@ -23,17 +23,18 @@ from offload_fuzz.device import place
 from offload_fuzz.errors import MissingDevice, UsageError
 from offload_fuzz.execute import HostMemory, float_environment
 from offload_fuzz.ops import BUILT_IN, OPS, defop, ulps
+from offload_fuzz.ops.data_type import fits
 from offload_fuzz.program import Builder
 from offload_fuzz.reference import evaluate_program
-from offload_fuzz.types import DTYPES, Array, ArrayType, type_of
+from offload_fuzz.types import DTYPES, Array, ArrayType, is_complex, type_of
 
 from ..devices import LAYOUTS, Case, cases, elements, laid_out
 
 pytestmark = pytest.mark.real_device
 CONTRACTS = (contract_named("xla-cpu"), union([contract_named("numpy"), contract_named("xla-cpu")]))
-DTYPES_HERE = tuple(d.name for d in DTYPES.values() if d.kind in adapter.KINDS_HERE)
 #: JAX compiles each op for each type: a few dtypes of each kind stand for all.
-SOME_DTYPES = ("bool", "int8", "int64", "uint32", "float16", "bfloat16", "float32", "float64")
+SOME_DTYPES = ("bool", "int8", "int64", "uint32", "float16", "bfloat16", "float32", "float64", "complex64")
+SOME_DTYPES += ("float8_e5m2", "uint4")
 
 
 @pytest.fixture(autouse=True)
@@ -58,7 +59,7 @@ def supported(device: JaxDevice, op: str, n: int) -> Iterator[Case]:
                 yield case
 
 
-@pytest.mark.parametrize("op", [op for op in BUILT_IN if OPS[op].dtypes & set(DTYPES_HERE)])
+@pytest.mark.parametrize("op", [op for op in BUILT_IN if OPS[op].dtypes & set(DTYPES)])
 def test_results_are_within_the_contract(jax_device: JaxDevice, op: str) -> None:
     ran = 0
     for case in supported(jax_device, op, 4):
@@ -71,7 +72,7 @@ def test_results_are_within_the_contract(jax_device: JaxDevice, op: str) -> None
     assert float_environment() is None
 
 
-@pytest.mark.parametrize("op", [op for op in BUILT_IN if OPS[op].dtypes & set(DTYPES_HERE)])
+@pytest.mark.parametrize("op", [op for op in BUILT_IN if OPS[op].dtypes & set(DTYPES)])
 def test_aliasing_is_as_declared(jax_device: JaxDevice, op: str) -> None:
     device = jax_device
     aliasing = device.features.alias_of(op)
@@ -84,10 +85,16 @@ def test_aliasing_is_as_declared(jax_device: JaxDevice, op: str) -> None:
         assert not shared or aliasing == "may", str(case)
 
 
+def _flip(array: Array) -> None:
+    """Change a bit of each element; of complex numbers of the real part."""
+    real = array.real if array.dtype.kind == "c" else array
+    real.view(f"u{real.itemsize}")[...] ^= 1
+
+
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_a_transfer_copies(jax_device: JaxDevice, layout: str) -> None:
     rng = np.random.default_rng(3)
-    for dtype in DTYPES_HERE:
+    for dtype in DTYPES:
         for shape in ((), (3,), (2, 3), (0, 2), (2, 1, 3)):
             array = laid_out(elements(rng, dtype, shape, "bits"), layout)
             before = array.tobytes()
@@ -97,10 +104,10 @@ def test_a_transfer_copies(jax_device: JaxDevice, layout: str) -> None:
             assert downloaded.tobytes() == before
             assert type_of(downloaded) == type_of(array)
             if array.size and array.flags.writeable:
-                array.view(f"u{array.itemsize}")[...] ^= 1
+                _flip(array)
                 assert jax_device.download(buffer).tobytes() == before, "the upload shares the host's memory"
             if array.size:
-                downloaded.view(f"u{array.itemsize}")[...] ^= 1
+                _flip(downloaded)
                 assert jax_device.download(buffer).tobytes() == before, "the download shares the device's memory"
 
 
@@ -260,10 +267,41 @@ def test_a_shared_upload_lies_in_the_hosts_array_if_that_is_aligned(jax_device: 
     assert array.tobytes() == before, "JAX writes nothing to what the host owns, even where it was donated"
 
 
+@pytest.mark.parametrize("source", DTYPES)
+def test_a_cast_to_any_dtype_is_within_the_contract(jax_device: JaxDevice, source: str) -> None:
+    """Complex numbers to complex ones only; values beside the halfway points of the narrower floats among them."""
+    rng = np.random.default_rng(11)
+    parts = [elements(rng, source, (40,), manner) for manner in ("small", "wild", "medium", "bits")]
+    if source in ("float32", "float64", "int64"):
+        halves = (rng.integers(128, 256, 40) + 0.5) * 2.0 ** rng.integers(1, 20, 40)
+        parts += [(halves * (1 + sign * 2.0**-28)).astype(source) for sign in (-1, 0, 1)]
+    row, x = OPS["astype"], np.concatenate(parts)
+    for dtype in DTYPES:
+        if is_complex(source) and not is_complex(dtype):
+            continue
+        kept = x if fits(x, dtype=dtype) else np.array([v for v in x if fits(np.asarray(v), dtype=dtype)], x.dtype)
+        case = Case("astype", (kept,), {"dtype": dtype}, row.result_type([type_of(kept)], {"dtype": dtype}))
+        result = run(jax_device, case)
+        assert type_of(result) == case.type
+        for contract in CONTRACTS:
+            assert case.allows(contract, result), f"{source} to {dtype} [{contract.name}]"
+
+
+@pytest.mark.parametrize("op", ["abs", "add", "multiply", "square", "conj", "real", "equal"])
+@pytest.mark.parametrize("dtype", ["complex64", "complex128"])
+def test_complex_arithmetic_near_the_ends_is_within_the_contract(jax_device: JaxDevice, op: str, dtype: str) -> None:
+    """Subnormals, numbers near overflow, infinities and NaN, which XLA flushes, multiplies out and spreads."""
+    rng, row = np.random.default_rng(12), OPS[op]
+    for manner in ("wild", "bits"):
+        operands = tuple(elements(rng, dtype, (400,), manner) for _ in row.operands)
+        case = Case(op, operands, {}, row.result_type([type_of(x) for x in operands], {}))
+        assert case.allows(CONTRACTS[0], run(jax_device, case)), manner
+
+
 # ---------------------------------------------------------------------------------------------- start-up, features
 def test_the_features_say_what_jax_has(jax_device: JaxDevice) -> None:
     features = place(jax_device).features
-    assert features.dtypes == frozenset(DTYPES_HERE)
+    assert features.dtypes == frozenset(DTYPES)
     assert set(features.ops) == {op for op in BUILT_IN if OPS[op].dtypes & features.dtypes}
     for op, dtypes in features.ops.items():
         assert dtypes == OPS[op].dtypes & features.dtypes, op
