@@ -213,6 +213,9 @@ def _needed_by_replay(options: dict[str, Any]) -> list[str]:
 @click.option(
     "--repeat", type=click.IntRange(1), default=1, show_default=True, metavar="N", help="Run each case N times."
 )
+@click.option(
+    "--until-fail", callback=_seconds, metavar="DURATION", help="Run each case until it fails or the time is up."
+)
 @click.option("--oracles", callback=_names, metavar="LIST", help="Only these judges, built in or loaded.")
 @click.option("--contract", metavar="FILE", help="What the devices promise, as in `run`.")
 @_isolation_option
@@ -226,6 +229,8 @@ def replay(
 
     A case runs on the devices that its file names; `--device d0=mychip:0` fills role d0 with another.
     """
+    if job["repeat"] > 1 and job["until_fail"] is not None:
+        raise UsageError("--repeat and --until-fail both say how often a case is run; give one of them [replay]")
     if not what:
         raise UsageError("no case is named but should be: a file, a folder or an ID; `offload-fuzz show` lists them")
     if isolation not in ("process", "inline"):

@@ -147,7 +147,8 @@ def test_a_faulty_device_is_found_stored_shown_and_replayed(tmp_path: Path) -> N
 
     failed = offload("replay", id, "--repeat", 2, cwd=tmp_path)
     assert (failed.code, failed.err) == (1, "")
-    head = f"FAILED   .offload-fuzz/findings/{id}.offload.json: 2 of 2 runs failed\n\n{id}  wrong value\n"
+    head = f"FAILED   .offload-fuzz/findings/{id}.offload.json: 2 of 2 runs failed "
+    head += f"(100.0%, 95% confidence 34.2% to 100.0%)\n\n{id}  wrong value\n"
     assert failed.out.startswith(head)
     assert failed.out.endswith("\n1 file: 1 FAILED; exit 1: a finding that counts\n")
     fixed = offload("replay", ".offload-fuzz/findings", "--device", "d0=simulated:0", cwd=tmp_path)
