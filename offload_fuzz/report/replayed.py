@@ -53,7 +53,7 @@ def replay_inline(job: Mapping[str, Any], tick: Tick = lambda failures, runs: No
 
 
 def replay_watched(job: Mapping[str, Any]) -> Iterator[Record]:
-    """Replay job["files"] in processes of their own; a crash or a hang is a failure like others, and is repeated too."""
+    """Replay job["files"] in processes of their own; a crash or a hang is a failing run like others."""
     for record in supervised(replay_command(), job, job["hang_after"]):
         yield _repeated(record, job) if "at" in record else record
 

@@ -39,8 +39,9 @@ def test_importing_and_help_load_nothing_heavy(code: str) -> None:
 
 
 def test_each_command_has_help_and_the_lists_take_json(capsys: pytest.CaptureFixture[str]) -> None:
-    for command in cli.COMMANDS:
-        assert cli.main([command, "--help"]) == 0
+    known = [f"known {name}" for name in ("add", "verify", "prune")]
+    for command in [*(c for c in cli.COMMANDS if c != "known"), *known]:
+        assert cli.main([*command.split(), "--help"]) == 0
         text = capsys.readouterr().out
         assert text.startswith(f"Usage: offload-fuzz {command}")
         assert "--load" in text
