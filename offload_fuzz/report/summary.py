@@ -51,6 +51,8 @@ def summary(report: Report) -> str:
         ("failures", _failures(report)),
         ("took", f"{report.seconds:.1f} s, {_rate(report)}; seed {report.settings.seed}"),
     ]  # fmt: skip  # one row each
+    rows += [("excused", f"{f.id}, {number(f.count, 'time')}: {f.excuse}") for f in report.findings if f.excuse]
+    rows += [("warning", text) for text in report.warnings]
     return "\n".join(_wrapped(label, text) for label, text in [*rows, ("verdict", verdict(report))])
 
 
@@ -63,6 +65,8 @@ def verdict(report: Report) -> str:
     n = len(report.findings)
     if n:
         text = number(n, "finding") + (f" in {report.folder}/findings" if report.folder else "")
+        excused = n - len(report.counting)
+        text += f", of which {excused:,} {'does' if excused == 1 else 'do'} not fail the run" if excused else ""
     elif report.exit_code == EXIT_NOTHING_TESTED:
         text = "no case was run"
     elif report.exit_code == EXIT_INCONCLUSIVE:

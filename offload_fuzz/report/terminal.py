@@ -98,7 +98,10 @@ class Terminal:
             self.mute = True
 
     def found(self, found: Found, path: Path | None, options: Sequence[str] = ()) -> None:
-        """A finding, when it is first merged."""
+        """A finding, when it is first merged; one line for one that does not fail the run."""
+        if found.excuse:
+            self.line(f"{found.id}  {found.known['kind']}: {found.excuse}")
+            return
         self.line()
         self.line(found_block(found, path, options))
         self.line()
