@@ -66,8 +66,8 @@ def run(
 
     The options are those of `offload-fuzz run`; without `max_time` (seconds) and `max_cases` it takes 60 seconds.
     isolation: "process", or "inline" for no worker processes, which adapter objects need and get. report_dir: where
-    findings are stored as they are found, and at the end the `reports` that are files, such as "json" and "html"; nothing
-    is stored without it. found(finding, path) and progress(report) are called as results come in.
+    findings are stored as they are found, and at the end those `reports` that are files, such as "json" and "html";
+    nothing is stored without it. found(finding, path) and progress(report) are called as results come in.
 
     Raises `UsageError`, `MissingDevice` or `InternalError` when nothing could be run; what stops a campaign later is
     `report.error`.

@@ -202,9 +202,9 @@ def _annotates() -> bool:
 
 def _annotate(folder: str, data: dict[str, Any]) -> None:
     """Name the findings in the words of the host."""
-    from offload_fuzz.report.annotations import annotations
+    from offload_fuzz.report.annotations import annotation_lines
 
-    for line in annotations(data, folder):
+    for line in annotation_lines(data, folder):
         print(line, file=sys.stderr, flush=True)  # the host reads both streams, and --json owns the other
 
 

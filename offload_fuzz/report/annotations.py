@@ -9,7 +9,7 @@ from typing import Any
 MOST = 8
 
 
-def annotations(data: Mapping[str, Any], folder: str) -> list[str]:
+def annotation_lines(data: Mapping[str, Any], folder: str) -> list[str]:
     """One line a finding, at most `MOST`, as GitHub Actions reads them: the last says how many are left out.
 
     Source: "Workflow commands for GitHub Actions", setting an error message.

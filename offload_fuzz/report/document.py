@@ -26,7 +26,8 @@ KNOWN: dict[str, Any] = {
     **dict.fromkeys(("kind", "message", "claim", "rule", "expected", "got"), ""),
     **dict.fromkeys(("ulps", "divergent"), None),
     **dict.fromkeys(("failures", "repeats", "executions"), 0),
-    **dict.fromkeys(("origin", "environment"), {}),
+    "origin": {},
+    "environment": {},
 }
 
 

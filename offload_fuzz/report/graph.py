@@ -11,7 +11,7 @@ from offload_fuzz.program import Program, attribute_text
 
 
 def graph(case: Case, divergent: int | None = None) -> dict[str, Any]:
-    """lanes, nodes in the order of the program, edges, and the phrases of choices that are the schedule's as a whole."""
+    """lanes, nodes in the order of the program, edges, and the phrases of the choices of the whole schedule."""
     program, plan = case.program, case.plan
     roles = {role_name(i): device_name(case, i) for i in range(len(case.devices) + 1)}
     nodes = [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Mapping
+from functools import cache
 from importlib.resources import files
 from typing import Any
 
@@ -17,35 +18,43 @@ MOST_BOXES = 300
 
 def render(data: Mapping[str, Any]) -> str:
     """The text of report.html; whatever stands in `data` is shown as text, never read as markup."""
+    style, script = _part("page.css"), _part("page.js")
+    return str(
+        _template().render(
+            data=data,
+            style=style,
+            script=script,
+            script_hash=script_hash(script),
+            pictures=[_picture(f) for f in data["findings"]],
+            op_rows=op_rows(data),
+            pair_rows=pair_rows(data),
+            gaps=[line.split(": ", 1) for line in gap_lines(data)],
+            settings={k: v for k, v in _settings(data).items() if v not in (None, "")},
+        )
+    )
+
+
+@cache
+def _template() -> Any:
     from jinja2 import DictLoader, Environment, StrictUndefined
 
-    source = {name: _part(name) for name in ("page.html.jinja", "page.css", "page.js")}
     environment = Environment(
-        loader=DictLoader({"page": source["page.html.jinja"]}),
+        loader=DictLoader({"page": _part("page.html.jinja")}),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    return environment.get_template("page").render(
-        data=data,
-        style=source["page.css"],
-        script=source["page.js"],
-        script_hash=_hash(source["page.js"]),
-        pictures=[_picture(f) for f in data["findings"]],
-        op_rows=op_rows(data),
-        pair_rows=pair_rows(data),
-        gaps=[line.split(": ", 1) for line in gap_lines(data)],
-        differing={k: v for k, v in _settings(data).items() if v not in (None, [], "")},
-    )
+    return environment.get_template("page")
 
 
+@cache
 def _part(name: str) -> str:
     return files("offload_fuzz.report").joinpath(name).read_text(encoding="utf-8")
 
 
-def _hash(script: str) -> str:
+def script_hash(script: str) -> str:
     """As a Content-Security-Policy names a script that may run."""
     return "sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
 

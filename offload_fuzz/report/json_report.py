@@ -1,4 +1,4 @@
-"""`report.json`: what a campaign did and found, as data. The schema is report.schema.json, explained in docs/files.md."""
+"""`report.json`: what a campaign did and found, as data. Its schema is report.schema.json; see docs/files.md."""
 
 from __future__ import annotations
 

@@ -29,11 +29,12 @@ def render(data: Mapping[str, Any]) -> str:
         "failures": len(findings) + (code in FAILURES),
         "errors": int(code not in (*WELL, *FAILURES)),
     }
-    top = _element("testsuites", name="offload-fuzz", time=f"{data['seconds']:.3f}", **counts)
-    suite = _element("testsuite", top, name="offload-fuzz", time=f"{data['seconds']:.3f}", skipped=0, **counts)
-    properties = _element("properties", suite)
+    totals = {"name": "offload-fuzz", "time": f"{data['seconds']:.3f}", **counts}
+    top = _element("testsuites", totals)
+    suite = _element("testsuite", {**totals, "skipped": 0}, top)
+    properties = _element("properties", {}, suite)
     for name, value in _properties(data).items():
-        _element("property", properties, name=name, value=value)
+        _element("property", {"name": name, "value": value}, properties)
     _campaign(suite, data)
     for finding in findings:
         _finding(suite, finding)
@@ -57,23 +58,24 @@ def _campaign(suite: ET.Element, data: Mapping[str, Any]) -> None:
     case = _case(suite, "campaign", f"seed {data['settings']['seed']}", f"{data['seconds']:.3f}")
     if data["exit_code"] not in WELL:
         kind = "failure" if data["exit_code"] in FAILURES else "error"
-        _element(kind, case, message=data["verdict"], type=f"exit code {data['exit_code']}", text=data["error"])
+        told = {"message": data["verdict"], "type": f"exit code {data['exit_code']}"}
+        _element(kind, told, case, data["error"])
     rows = "\n".join(f"{row['label']:<9} {row['text']}" for row in data["summary"])
-    _element("system-out", case, text=rows)
+    _element("system-out", {}, case, rows)
 
 
 def _finding(suite: ET.Element, finding: Mapping[str, Any]) -> None:
     case = _case(suite, "finding", f"{finding['id']}: {finding['kind']}", "0")
     if finding["file"]:
         case.set("file", _clean(finding["file"]))
-    _element("failure", case, message=finding["message"], type=finding["kind"], text=finding["text"])
+    _element("failure", {"message": finding["message"], "type": finding["kind"]}, case, finding["text"])
 
 
 def _case(suite: ET.Element, kind: str, name: str, time: str) -> ET.Element:
-    return _element("testcase", suite, classname=f"offload-fuzz.{kind}", name=name, time=time)
+    return _element("testcase", {"classname": f"offload-fuzz.{kind}", "name": name, "time": time}, suite)
 
 
-def _element(tag: str, parent: ET.Element | None = None, text: str = "", **attributes: Any) -> ET.Element:
+def _element(tag: str, attributes: Mapping[str, Any], parent: ET.Element | None = None, text: str = "") -> ET.Element:
     found = ET.Element(tag, {name: _clean(str(value)) for name, value in attributes.items()})
     if text:
         found.text = _clean(text)

@@ -69,7 +69,8 @@ def _head(data: Mapping[str, Any]) -> str:
 
 def _title(finding: Mapping[str, Any]) -> str:
     times = f" (came up {finding['count']:,} times)" if finding["count"] > 1 else ""
-    return f"## {plain(finding['id'])}: {plain(finding['kind'])}{times}\n\n**What is wrong:** {plain(finding['message'])}\n"
+    head = f"## {plain(finding['id'])}: {plain(finding['kind'])}{times}"
+    return f"{head}\n\n**What is wrong:** {plain(finding['message'])}\n"
 
 
 def _short(finding: Mapping[str, Any]) -> str:

@@ -22,6 +22,13 @@ TYPES: dict[str, Callable[[Any], bool]] = {
     "boolean": lambda x: isinstance(x, bool),
     "null": lambda x: x is None,
 }
+
+
+def _pattern(rule: str) -> re.Pattern[str]:
+    """A pattern of JSON Schema, whose $ is the very end: Python's also stands before a last newline."""
+    return re.compile(f"{rule[:-1]}\\Z" if rule.endswith("$") else rule)
+
+
 #: keyword -> (whether a value keeps it, what the value should be). Each speaks of the types that it applies to alone.
 RULES: dict[str, tuple[Callable[[Any, Any], bool], str]] = {
     "const": (lambda x, rule: x == rule and type(x) is type(rule), "{rule!r}"),
@@ -29,7 +36,7 @@ RULES: dict[str, tuple[Callable[[Any, Any], bool], str]] = {
     "minimum": (lambda x, rule: not TYPES["number"](x) or x >= rule, "at least {rule}"),
     "maximum": (lambda x, rule: not TYPES["number"](x) or x <= rule, "at most {rule}"),
     "maxLength": (lambda x, rule: not isinstance(x, str) or len(x) <= rule, "at most {rule} characters"),
-    "pattern": (lambda x, rule: not isinstance(x, str) or bool(re.search(rule, x)), "like {rule}"),
+    "pattern": (lambda x, rule: not isinstance(x, str) or bool(_pattern(rule).search(x)), "like {rule}"),
     "maxItems": (lambda x, rule: not isinstance(x, list) or len(x) <= rule, "at most {rule} entries"),
 }
 NOTES = frozenset({"$schema", "$id", "$defs", "title", "description"})
