@@ -53,7 +53,7 @@ def main(arguments: Sequence[str]) -> int:
             unknown += report.counts.unknown
             for finding in report.findings:
                 found += 1
-                print(f"  {op} {dtype}: {finding.text.splitlines()[0] if finding.text else finding.id}", flush=True)
+                print(f"  {op} {dtype}: {finding.id} {finding.known['kind']}", flush=True)
         print(f"{op}: {len(dtypes)} dtypes, {ran} case runs, {unknown} unknown", flush=True)
     print(f"{found} finding(s)")
     return int(found > 0)

@@ -117,7 +117,7 @@ def _flushed_by_either(a: PerOp, b: PerOp) -> PerOp:
 
 
 def _flushed_by(table: PerOp, op: str) -> frozenset[str]:
-    found = table.get(op)
+    found = table.get(op, table.get(op.removesuffix(":complex")))
     return table.get("*", frozenset()) if found is None else found
 
 
@@ -148,7 +148,7 @@ class Contract:
     accumulator: dtype -> the narrowest float dtype in which sums of it are kept; its own dtype if not stated.
     cast_through_float32: pairs "source->target" whose conversion may round to float32 first.
     flushed: op (or "*": every op not named, but data movement) -> dtypes of which it may take subnormal operands and
-        results as zero.
+        results as zero; of complex numbers those of the components, for "abs:complex" where that row differs.
     pow_by_root: dtypes in which pow(x, 0.5) may be sqrt(x), so that pow(-inf, 0.5) may be NaN.
     reciprocal_division: dtypes in which x / y may be x * (1 / y), of which the reciprocal may underflow.
     spreading: ops in which an infinity or NaN in one component of a complex number may make the other component NaN.

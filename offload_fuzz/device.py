@@ -11,8 +11,11 @@ Everything else is optional and declared in `features`; only then are further ar
     feature          then
     streams: n       calls take `stream=` (0 <= stream < n) and `launch` may return before it is done;
                      record(stream) -> event, wait(stream, event), synchronize(stream=None, event=None)
-    transfers        ("blocking", "async"): upload, download and copy take `blocking=`; with False they may return early
+    transfers        with "async": upload, download and copy take `blocking=`; with False they may return early.
+                     with "shared": `upload(..., share=True)` may give a buffer that lies in the host array itself
     in_place: ops    `launch(..., out=buffer)` writes the result into the buffer of an operand
+    donate: ops      `launch(..., donate=k)` gives the device the memory of operand k, where it may put the result; the
+                     host does not use that buffer again
     peers: name      copy(buffer, source, stream=..., blocking=...) -> buffer, from a device of the same `peers`;
                      events may be waited for across these devices
     release          release(buffer, stream=...) gives the memory back in stream order
@@ -38,8 +41,9 @@ from offload_fuzz.ops.base import OPS
 from offload_fuzz.types import DTYPES, Array, ArrayType, common_dtype
 
 SOURCE_FREE = ("return", "completion", "last use", "never")
+SHARING = ("last use", "never")
 ALIASING = ("fresh", "view", "may")
-TRANSFERS = ("blocking", "async")
+TRANSFERS = ("blocking", "async", "shared")
 SHAPES = ("any", "pool")
 
 
@@ -63,7 +67,8 @@ class Features:
 
     ops: op -> dtypes it runs on, or None for all of `dtypes`. streams: 0 when calls return finished.
     source_free: per transfer mode, when the host may overwrite what it handed over. aliasing: per op, whether a result
-    is fresh memory, a view of an operand, or may be either ("*": every other op). place: what `place_of` must answer.
+    is fresh memory, a view of an operand, or may be either ("*": every other op). in_place, donate: ops, or "all".
+    place: what `place_of` must answer.
     shapes: "any", or "pool" where each new shape costs so much (a compiler runs) that inputs should share a few.
     """
 
@@ -72,6 +77,7 @@ class Features:
     streams: int = 0
     transfers: tuple[str, ...] = ("blocking",)
     in_place: frozenset[str] = frozenset()
+    donate: frozenset[str] = frozenset()
     peers: str | None = None
     release: bool = False
     compile: bool = False
@@ -106,8 +112,8 @@ class Features:
         return self.aliasing.get(op, self.aliasing.get("*", "may"))
 
     def free_after(self, transfer: str) -> str:
-        """When a source handed over by this transfer mode may be overwritten."""
-        return self.source_free.get(transfer, "never")
+        """When a source handed over by this transfer mode may be overwritten; a shared one at its last use."""
+        return self.source_free.get(transfer, "last use" if transfer == "shared" else "never")
 
 
 KEYS = tuple(a.name for a in Features.__attrs_attrs__)
@@ -152,14 +158,17 @@ def _parse_features(value: Mapping[str, Any], where: str) -> Features:
     for transfer in given.get("transfers", ()):
         if transfer not in TRANSFERS:
             raise one_of("transfer", transfer, TRANSFERS, where)
+    if (when := dict(given.get("source_free", {})).get("shared", "never")) not in SHARING:
+        raise one_of("source_free of shared", when, SHARING, where)
     if not isinstance(given.get("streams", 0), int) or given.get("streams", 0) < 0:
         raise AdapterError(f"features['streams'] is {given['streams']!r} but should be an int >= 0 [{where}]")
     if given.get("shapes", "any") not in SHAPES:
         raise one_of("shapes", given["shapes"], SHAPES, where)
     if "transfers" in given:
         given["transfers"] = tuple(given["transfers"])
-    if "in_place" in given:
-        given["in_place"] = frozenset(given["in_place"])
+    for key in ("in_place", "donate"):
+        if key in given:
+            given[key] = frozenset(ops) if given[key] == "all" else frozenset(given[key])
     return Features(ops=ops, dtypes=dtypes, **given)
 
 

@@ -164,7 +164,7 @@ class _Port:
         self.device: Any = place.device
         self.upload, self.download, self.launch = place.device.upload, place.device.download, place.device.launch
         self.streams = place.features.streams > 0
-        self.modes = len(place.features.transfers) > 1
+        self.modes = "async" in place.features.transfers
         self.plain = not self.streams and not self.modes
         self.place = place.features.place
 
@@ -205,7 +205,10 @@ def _arrange(x: _Execution, c: s.Arrange) -> None:
 
 def _upload(x: _Execution, c: s.Upload) -> None:
     port = x.ports[c.place]
-    x.registers[c.target] = buffer = port.upload(x.registers[c.source], **port.arguments(c.stream, c.blocking))
+    arguments = port.arguments(c.stream, c.blocking)
+    if c.share:
+        arguments = {**arguments, "share": True}
+    x.registers[c.target] = buffer = port.upload(x.registers[c.source], **arguments)
     x.check_place(port, -1, buffer)
 
 
@@ -229,6 +232,9 @@ def _launch(x: _Execution, c: s.Launch) -> None:
     if c.in_place is not None:
         arguments["out"] = operands[c.in_place]
         x.written.add(x.buffers[c.target].storage)
+    if c.donated is not None:
+        arguments["donate"] = c.donated
+        registers[c.operands[c.donated]] = None
     registers[c.target] = buffer = port.launch(c.op, operands, dict(c.attributes), **arguments)
     x.check_place(port, c.value, buffer)
 

@@ -137,8 +137,20 @@ class _Proof:
         if clock is self.host:
             self.news += 1
 
-    def access(self, queue: Queue, read: Numbers, target: int, state: str, block: bool = False, free: str = "") -> None:
-        """Read, write and, if it blocks, let the host wait. free: when a source may be written, as `Upload` has it."""
+    def access(
+        self,
+        queue: Queue,
+        read: Numbers,
+        target: int,
+        state: str,
+        block: bool = False,
+        free: str = "",
+        donated: int | None = None,
+    ) -> None:
+        """Read, write and, if it blocks, let the host wait. free: when a source may be written, as `Upload` has it.
+
+        donated: a buffer among `read` that is given away, and so released in the end.
+        """
         if free == "return":
             self.act(ON_HOST)
             for number in read:
@@ -157,6 +169,8 @@ class _Proof:
             self.write(target, state)
         if free == "never":
             self.read(read[0], FOREVER)
+        if donated is not None:
+            self.write(donated, RELEASED)
         if block:
             self.block()
 
@@ -246,7 +260,15 @@ COMMANDS: dict[str, tuple[Callable[..., None], Callable[[Any], tuple[Any, ...]]]
     "Copy": (_Proof.access, lambda c: ((c.place, c.stream), (c.source,), c.target, VALID, c.blocking)),
     "Launch": (
         _Proof.access,
-        lambda c: ((c.place, c.stream), c.operands, c.target, VALID, c.blocking, "last use" if c.view else ""),
+        lambda c: (
+            (c.place, c.stream),
+            c.operands,
+            c.target,
+            VALID,
+            c.blocking,
+            "last use" if c.view else "",
+            None if c.donated is None else c.operands[c.donated],
+        ),
     ),
     "LaunchCompiled": (_Proof.compiled, lambda c: ((c.place, c.stream), c.operands, c.targets, c.blocking)),
     "Release": (_Proof.access, lambda c: ((c.place, c.stream), (), c.buffer, RELEASED)),

@@ -18,6 +18,7 @@ from offload_fuzz.plan import Plan, Site
 from offload_fuzz.program import Node, Program
 from offload_fuzz.schedule import HOST, Buffer
 from offload_fuzz.tables import tables_of
+from offload_fuzz.types import ArrayType
 
 Queue: TypeAlias = tuple[int, int]
 Position: TypeAlias = tuple[Queue, int]
@@ -189,15 +190,19 @@ class _Lowering:
         operands = [self.hand_over(v, k, o, queue) for k, o in enumerate(node.operands)]
         in_place = None
         if "reuse" in choices and node.op in role.in_place and self.tables.elementwise[at]:
-            in_place = self.reusable(node, operands)
-        target = self.target(v, node, place, operands, in_place)
-        if in_place is not None:
-            self.order_after_uses(queue, [operands[in_place]])
+            in_place = self.reusable(node, operands, node.type)
+        donated = None
+        if in_place is None and "donate" in choices and node.op in role.donate:
+            donated = self.given_away(node, role.alias_of(node.op), operands)
+        target = self.target(v, node, place, operands, in_place, donated)
+        for k in (in_place, donated):
+            if k is not None:
+                self.order_after_uses(queue, [operands[k]])
         blocking = role.streams == 0
         storage = self.buffers[target].storage
         view = in_place is None and storage in [self.buffers[b].storage for b in operands]
         launch = s.Launch(
-            place, queue[1], v, node.op, tuple(operands), node.attributes, target, in_place, blocking, view
+            place, queue[1], v, node.op, tuple(operands), node.attributes, target, in_place, blocking, view, donated
         )
         self.issue(queue, launch, operands, [target], blocking)
         self.owner.setdefault(storage, (target, queue))
@@ -253,12 +258,20 @@ class _Lowering:
                 self.remaining[v] = 1
                 self.use_up(v)
 
-    def target(self, v: int, node: Node, place: int, operands: Sequence[int], in_place: int | None) -> int:
-        """The buffer that node `v` writes: fresh, in an operand's storage, or a possible alias of operands."""
+    def target(
+        self, v: int, node: Node, place: int, operands: Sequence[int], in_place: int | None, donated: int | None
+    ) -> int:
+        """The buffer that node `v` writes: fresh, in an operand's storage, or a possible alias of operands.
+
+        Where the operand is given away the result is fresh: if it lies in that memory, nobody else uses it any more.
+        """
         if in_place is not None:
             old = operands[in_place]
             self.group[self.buffers[old].storage] = []
             return self.buffer(place, v, old)
+        if donated is not None:
+            self.group[self.buffers[operands[donated]].storage] = []
+            return self.buffer(place, v)
         alias = self.roles[place].alias_of(node.op)
         if alias == "fresh" or not operands:
             return self.buffer(place, v)
@@ -270,12 +283,17 @@ class _Lowering:
             self.kept.update(storages)
         return target
 
-    def reusable(self, node: Node, operands: Sequence[int]) -> int | None:
-        """The position of an operand that is dead after `node`, of the result's type, alone in its storage."""
+    def given_away(self, node: Node, alias: str, operands: Sequence[int]) -> int | None:
+        """The position of the operand that the device is given, if any; the result may alias no other operand."""
+        alone = alias == "fresh" or (alias == "may" and len(operands) == 1)
+        return self.reusable(node, operands) if alone else None
+
+    def reusable(self, node: Node, operands: Sequence[int], type: ArrayType | None = None) -> int | None:
+        """The position of an operand that is dead after `node`, of `type` if one is given, alone in its storage."""
         for k, (o, b) in enumerate(zip(node.operands, operands, strict=True)):
             storage = self.buffers[b].storage
             if (
-                self.types[o] == node.type
+                (type is None or self.types[o] == type)
                 and self.remaining[o] == 1
                 and storage not in self.protected
                 and len(self.group[storage]) == 1
@@ -324,15 +342,16 @@ class _Lowering:
 
     def upload(self, o: int, source: int, queue: Queue, transfer: str, overwrite: bool) -> int:
         role = self.roles[queue[0]]
-        blocking = transfer == "blocking" or not role.asynchronous
-        free = role.free[blocking]
+        blocking = transfer != "async" or not role.asynchronous
+        share = transfer == "shared" and role.shared is not None
+        free = role.shared if share and role.shared is not None else role.free[blocking]
         shares = free in ("last use", "never")
         target = self.buffer(queue[0], o, source if shares else None)
         storage = self.buffers[target].storage
         if shares:
             self.protected.add(storage)
             self.kept.add(storage)
-        self.issue(queue, s.Upload(*queue, source, target, blocking, free), [source], [target], blocking)
+        self.issue(queue, s.Upload(*queue, source, target, blocking, free, share), [source], [target], blocking)
         form = self.arranged.get(source)
         if form is not None and form.layout == "broadcast":
             self.protected.add(storage)
@@ -351,13 +370,13 @@ class _Lowering:
         self.commands.append(s.Overwrite(source))
 
     def download(self, o: int, source: int, transfer: str) -> int:
-        if transfer == "blocking" and (o, HOST) in self.copies:
+        if transfer != "async" and (o, HOST) in self.copies:
             return self.copies[o, HOST]
         queue = self.queue_of(source)
-        blocking = transfer == "blocking" or not self.roles[queue[0]].asynchronous
+        blocking = transfer != "async" or not self.roles[queue[0]].asynchronous
         target = self.buffer(HOST, o)
         self.issue(queue, s.Download(*queue, source, target, blocking), [source], [target], blocking)
-        if transfer == "blocking":
+        if transfer != "async":
             self.copies[o, HOST] = target
         return target
 
@@ -367,7 +386,7 @@ class _Lowering:
         return at[0] if at is not DONE else (self.buffers[buffer].place, 0)
 
     def peer_copy(self, o: int, source: int, queue: Queue, transfer: str) -> int:
-        blocking = transfer == "blocking" or not self.roles[queue[0]].asynchronous
+        blocking = transfer != "async" or not self.roles[queue[0]].asynchronous
         target = self.buffer(queue[0], o)
         copy = s.Copy(*queue, self.buffers[source].place, source, target, blocking)
         self.issue(queue, copy, [source], [target], blocking)

@@ -47,8 +47,9 @@ FREEDOMS: dict[str, Freedom] = {
         Freedom("device", "node", ROLES, "", "on d{choice}"),
         Freedom("stream", "node", (0, 1, 2, 3), "streams", "on stream {choice}"),
         Freedom("reuse", "node", (False, True), "in_place", "in place of a dead operand"),
+        Freedom("donate", "node", (False, True), "donate", "given the memory of a dead operand"),
         Freedom("compile", "node", (False, True), "compile", "compiled together with the node before"),
-        Freedom("transfer", "edge", ("blocking", "async"), "async", "{operand} crosses {choice}"),
+        Freedom("transfer", "edge", ("blocking", "async", "shared"), "transfers", "{operand} crosses {choice}"),
         Freedom(
             "layout",
             "operand",

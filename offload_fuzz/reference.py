@@ -75,11 +75,13 @@ def evaluate_program(program: Program, contract: Contract, regions: Sequence[Seq
     """Every value of the program under one contract, inputs first.
 
     regions: value numbers of nodes that are compiled together. Inside a region a value may be used unrounded, and where
-    the contract names a rewrite of two ops, or allows reassociation, the user's enclosure is unknown.
+    the contract names a rewrite of two ops, or allows reassociation, the user's enclosure is unknown. A compiler sees
+    through ops that only move data, which stand between the two.
     """
     values = [known(x) for x in program.inputs]
     region_of = {v: i for i, region in enumerate(regions) for v in region}
     unrounded: dict[int, Known] = {}
+    made_by: dict[int, frozenset[str]] = {}
     for v, node in program.numbered():
         region = region_of.get(v)
         if region is None:
@@ -88,10 +90,12 @@ def evaluate_program(program: Program, contract: Contract, regions: Sequence[Seq
         near = [o for o in node.operands if region_of.get(o) == region]
         operands = [unrounded[o] if o in near else values[o] for o in node.operands]
         value = evaluate(node.op, node.attributes, node.type, operands, contract)
-        if any(contract.rewrites(program.nodes[o - len(program.inputs)].op, node.op) for o in near):
+        producers = frozenset().union(*[made_by[o] for o in near])
+        if any(contract.rewrites(producer, node.op) for producer in producers):
             value = Known(value.value, None)
         values.append(value)
         unrounded[v] = value
+        made_by[v] = producers | {node.op} if find_op(node.op).moves else frozenset({node.op})
         if value.enclosure is not None:
             used = [k.value for k in operands]
             sure = all(k.enclosure is not None and k.enclosure.is_certain for k in operands)

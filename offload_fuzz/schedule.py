@@ -47,7 +47,8 @@ class Upload:
     """Queue (place, stream): read host buffer `source`, write device buffer `target`.
 
     source_free "return": the host's bytes are read before the call returns; "completion": when the command runs;
-    "last use": the target shares the source's storage; "never": the source may not be written again.
+    "last use": the target shares the source's storage; "never": the source may not be written again. share: whether the
+    device is asked to use the host's array itself.
     """
 
     place: int
@@ -56,6 +57,7 @@ class Upload:
     target: int
     blocking: bool
     source_free: str
+    share: bool = False
 
 
 @define(unsafe_hash=True)
@@ -86,7 +88,8 @@ class Launch:
     """Queue (place, stream), or the host: compute node `value` from `operands` into `target`.
 
     in_place: the operand's position whose storage `target` is, else None. view: `target` is (or may be) a view of the
-    bytes of an operand, whose storage it shares; nothing is written there.
+    bytes of an operand, whose storage it shares; nothing is written there. donated: the operand's position whose memory
+    the device is given, which releases it as `Release` does; else None.
     """
 
     place: int
@@ -99,6 +102,7 @@ class Launch:
     in_place: int | None
     blocking: bool
     view: bool = False
+    donated: int | None = None
 
 
 @define(unsafe_hash=True)

@@ -18,12 +18,14 @@ class Role:
     __slots__ = (
         "alias_of",
         "asynchronous",
+        "donate",
         "free",
         "in_place",
         "instant",
         "peers",
         "queues",
         "release",
+        "shared",
         "streams",
     )
 
@@ -34,7 +36,9 @@ class Role:
         self.asynchronous = "async" in f.transfers
         self.instant = f.streams == 0 and not self.asynchronous and not f.release  # calls are done when they return
         self.free = {True: f.free_after("blocking"), False: f.free_after("async")}  # by `blocking`
+        self.shared = f.free_after("shared") if "shared" in f.transfers else None
         self.in_place, self.peers, self.release, self.alias_of = f.in_place, f.peers, f.release, f.alias_of
+        self.donate = f.donate
 
 
 class Tables:

@@ -35,6 +35,8 @@ def node_modes(
             out["compile", (v,)] = True
     if op in features.in_place and choices.chance(40):
         out["reuse", (v,)] = True
+    elif op in features.donate and choices.chance(30):
+        out["donate", (v,)] = True
     for k, home in enumerate(homes):
         crossing(out, (v, k), places, home, role, choices)
 
@@ -48,6 +50,8 @@ def crossing(
         mover = places[role or home].features
         if "async" in mover.transfers and choices.chance(40):
             out["transfer", site] = "async"
+        elif role and via_host and "shared" in mover.transfers and choices.chance(30):
+            out["transfer", site] = "shared"
         if role and via_host and choices.chance(18) and mover.source_free:
             out["overwrite", site] = True
     elif role:

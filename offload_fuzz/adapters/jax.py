@@ -13,9 +13,10 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Callable, Iterable
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from attrs import evolve
@@ -26,7 +27,7 @@ from offload_fuzz.contract_files import shipped_contracts
 from offload_fuzz.device import Features
 from offload_fuzz.errors import MissingDevice, UsageError
 from offload_fuzz.ops.base import OPS, find_op
-from offload_fuzz.types import DTYPES, Array
+from offload_fuzz.types import DTYPES, Array, is_complex
 
 INSTALL = "pip install 'jax>=0.5', or for GPUs as docs.jax.dev/en/latest/installation.html says"
 #: Devices that the host's CPU is split into, unless the user says otherwise.
@@ -34,8 +35,9 @@ CPU_DEVICES = 4
 HOST_COUNT = "xla_force_host_platform_device_count"
 #: Compiled ops that are kept. XLA needs about 1.5 MB for each (measured: jaxlib 0.10.2, CPU).
 COMPILED = 512
-#: What is offered; JAX has complex and narrow dtypes too, of which the contracts have no figures yet.
-KINDS_HERE = ("bool", "signed integer", "unsigned integer", "real floating")
+
+#: One op of a compiled region: its name, the numbers of what it is given, its attributes.
+Node: TypeAlias = tuple[str, Sequence[int], Mapping[str, Any]]
 
 _custom: dict[str, Callable[..., JaxArray]] = {}
 _announced: set[tuple[str, int]] = set()
@@ -91,31 +93,38 @@ class JaxDevice:
         self.place = _place(self.device)
         self._ops = JaxOps(jax)
         self._functions = dict(self._ops.functions)
-        self._compiled: dict[Any, Callable[..., JaxArray]] = {}
+        self._compiled: dict[Any, Callable[..., Any]] = {}
         self._here = jax.sharding.SingleDeviceSharding(self.device)
         on_cpu = self.device.platform == "cpu"
-        dtypes = frozenset(d.name for d in DTYPES.values() if d.kind in KINDS_HERE)
-        asked = {op: frozenset(d for d in dtypes if self._has_op(op, d)) for op in self._functions if op in OPS}
+        dtypes = frozenset(filter(self._has_dtype, DTYPES))
+        asked = {op: frozenset(d for d in dtypes if self._has_op(op, d, dtypes)) for op in self._functions if op in OPS}
         self.features = Features(
             ops={op: found for op, found in asked.items() if found},
             dtypes=dtypes,
-            source_free={"blocking": "return"},
+            transfers=("blocking", "shared") if on_cpu else ("blocking",),
+            source_free={"blocking": "return", "shared": "last use"},
             aliasing=ALIASING,
             deterministic=on_cpu,
             contract=_contract_for(self.device.platform),
             place=self.place,
             shapes="pool",
+            compile=True,
+            donate=frozenset(op for op, found in asked.items() if found) if self._donates() else frozenset(),
         )
         for op, function in _custom.items():
             self.implement(op, function)
 
     # ------------------------------------------------------------------------------------------------- protocol
-    def upload(self, array: Array) -> JaxArray:
+    def upload(self, array: Array, *, share: bool = False) -> JaxArray:
         """A copy of `array` on the device, made before this returns. JAX has one layout: row-major, 64-byte aligned.
+
+        share: the CPU platform uses an array of that layout where it lies, and copies another, perhaps later.
 
         `may_alias=False` should see to that, but up to JAX 0.10.2 at least a NumPy array that is contiguous and aligned
         is aliased all the same (github.com/jax-ml/jax/issues/37830), and a larger one is copied later.
         """
+        if share:
+            return self.jax.device_put(array, self.device, may_alias=True)
         buffer = self.jax.device_put(array, self.device, may_alias=False)
         buffer.block_until_ready()
         if buffer.unsafe_buffer_pointer() != array.ctypes.data or not array.size:
@@ -126,13 +135,45 @@ class JaxDevice:
         """A host array of the elements; waits for them."""
         return np.array(buffer)
 
-    def launch(self, op: str, operands: list[JaxArray], attributes: dict[str, Any]) -> JaxArray:
-        """Run `op`, compiled for these attributes and operand types."""
-        key = (op, repr(attributes), *[(x.shape, x.dtype) for x in operands])
+    def launch(
+        self, op: str, operands: list[JaxArray], attributes: dict[str, Any], *, donate: int | None = None
+    ) -> JaxArray:
+        """Run `op`, compiled for these attributes and operand types. donate: the operand that is given to XLA.
+
+        JAX deletes a donated array, or leaves it as it is where its type is not the result's and XLA has no use for it.
+        """
+        key = (op, donate, repr(attributes), *[(x.shape, x.dtype) for x in operands])
         compiled = self._compiled.get(key)
         if compiled is None:
-            compiled = self._compile(key, partial(self._functions[op], **attributes), not operands)
-        return compiled(*operands)
+            compiled = self._compile(key, partial(self._functions[op], **attributes), not operands, donate)
+        if donate is None:
+            return compiled(*operands)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Some donated buffers were not usable")
+            return compiled(*operands)
+
+    def launch_compiled(
+        self, nodes: Sequence[Node], operands: Sequence[JaxArray], results: Sequence[int]
+    ) -> list[JaxArray]:
+        """Run several nodes as one program of XLA's, compiled for these ops, numbers, attributes and operand types."""
+        structure = [(op, tuple(numbers), repr(attributes)) for op, numbers, attributes in nodes]
+        key = (*structure, tuple(results), *[(x.shape, x.dtype) for x in operands])
+        compiled = self._compiled.get(key)
+        if compiled is None:
+            compiled = self._compile(key, self._region(nodes, results), not operands)
+        return list(compiled(*operands))
+
+    def _region(self, nodes: Sequence[Node], results: Sequence[int]) -> Callable[..., list[JaxArray]]:
+        """The nodes as one traceable function of the operands, which gives the values numbered `results`."""
+        steps = [(self.traceable(op, attributes), tuple(numbers)) for op, numbers, attributes in nodes]
+
+        def region(*operands: JaxArray) -> list[JaxArray]:
+            values = list(operands)
+            for function, numbers in steps:
+                values.append(function(*[values[n] for n in numbers]))
+            return [values[n] for n in results]
+
+        return region
 
     def place_of(self, buffer: JaxArray) -> str:
         """`jax:`, platform and number of the device that holds the array, or of each of several."""
@@ -148,12 +189,14 @@ class JaxDevice:
             aliasing={**self.features.aliasing, name: "may"},
         )
 
-    def traceable(self, op: str, attributes: dict[str, Any]) -> Traceable:
+    def traceable(self, op: str, attributes: Mapping[str, Any]) -> Traceable:
         """`op` with its attributes as a pure function of jax arrays, for jax.jit over more than one op."""
         return partial(self._functions[op], **attributes)
 
     # -------------------------------------------------------------------------------------------------- compiling
-    def _compile(self, key: Any, function: Traceable, creates: bool) -> Callable[..., JaxArray]:
+    def _compile(
+        self, key: Any, function: Callable[..., Any], creates: bool, donate: int | None = None
+    ) -> Callable[..., Any]:
         """`function` as jax.jit makes it, kept; the longest kept are dropped, and with them their programs.
 
         creates: whether there are no operands, whose device the result could be on. Operands that the result does not
@@ -163,19 +206,44 @@ class JaxDevice:
             for old in list(self._compiled)[: COMPILED // 4]:
                 del self._compiled[old]
         jit = self.jax.jit
-        compiled: Callable[..., JaxArray] = (
-            jit(function, out_shardings=self._here) if creates else jit(function, keep_unused=True)
+        compiled: Callable[..., Any] = (
+            jit(function, out_shardings=self._here)
+            if creates
+            else jit(function, keep_unused=True, donate_argnums=donate)
         )
         self._compiled[key] = compiled
         return compiled
 
     # -------------------------------------------------------------------------------------------------- start-up
-    def _has_op(self, op: str, dtype: str) -> bool:
-        """Whether JAX can trace `op` on a dtype; what it cannot do it says by one of three exceptions."""
+    def _donates(self) -> bool:
+        """Whether the platform takes what `jax.jit(donate_argnums=...)` gives it: the CPU has since JAX 0.4.31."""
+        given = self.jax.device_put(np.zeros(8, np.float32), self.device, may_alias=False)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # JAX warns where it does not
+            self.jax.jit(lambda x: x + 1, donate_argnums=0)(given).block_until_ready()
+        return bool(given.is_deleted())
+
+    def _has_dtype(self, dtype: str) -> bool:
+        """Whether an element of a dtype goes to the device and comes back in it."""
+        element = np.zeros(1, DTYPES[dtype].np)
+        try:
+            return self.download(self.upload(element)).dtype == element.dtype
+        except (TypeError, ValueError, RuntimeError):
+            return False
+
+    def _has_op(self, op: str, dtype: str, dtypes: frozenset[str]) -> bool:
+        """Whether JAX can trace `op` on a dtype; astype to each of `dtypes`, complex numbers to complex ones."""
         if dtype not in OPS[op].dtypes:
             return False
+        attributes = EXAMPLES.get(op, Example()).attributes
+        if "dtype" not in attributes:
+            return self._traces(op, dtype, attributes)
+        wanted = [d for d in sorted(dtypes) if is_complex(d) or not is_complex(dtype)] if op == "astype" else [dtype]
+        return all(self._traces(op, dtype, {**attributes, "dtype": d}) for d in wanted)
+
+    def _traces(self, op: str, dtype: str, attributes: dict[str, Any]) -> bool:
+        """Whether JAX can trace an example of `op`; what it cannot do it says by one of three exceptions."""
         example = EXAMPLES.get(op, Example())
-        attributes = {**example.attributes, **({"dtype": dtype} if "dtype" in example.attributes else {})}
         shapes = example.shapes or (SQUARE,) * len(OPS[op].operands)
         operands = [
             self.jax.ShapeDtypeStruct(shape, DTYPES[example.dtypes.get(i, dtype)].np) for i, shape in enumerate(shapes)

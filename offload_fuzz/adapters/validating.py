@@ -74,7 +74,7 @@ class ValidatingDevice:
         return frozenset(n for n in names if callable(getattr(self.inner, n, None)))
 
     # ------------------------------------------------------------------------------------------------- transfers
-    def upload(self, array: Array, **modes: Any) -> Checked:
+    def upload(self, array: Array, share: bool = False, **modes: Any) -> Checked:
         """Checks the modes and the buffer, and that the host array is not written."""
         call = _Call(self.name, f"upload({_shown(array)})")
         call.hold(isinstance(array, np.ndarray), FUZZER, f"source is {type(array).__name__}", "a NumPy array")
@@ -83,9 +83,11 @@ class ValidatingDevice:
         call.hold(
             type_.dtype in self.features.dtypes, FUZZER, f"source has dtype {type_.dtype}", "one that is declared"
         )
+        if share:
+            call.hold("shared" in self.features.transfers, FUZZER, "share= is given", "declared by transfers")
         self._check_modes(call, modes)
         before = array.tobytes()
-        buffer = self.inner.upload(array, **modes)
+        buffer = self.inner.upload(array, **modes, **({"share": True} if share else {}))
         call.hold(buffer is not None, ADAPTER, "upload returned None", "a buffer")
         call.hold(array.tobytes() == before, ADAPTER, "upload changed the host array", "one that is left as it was")
         return self._placed(call, Checked(buffer, type_, self))
@@ -127,9 +129,10 @@ class ValidatingDevice:
         operands: Sequence[Checked],
         attributes: Mapping[str, Any],
         out: Checked | None = None,
+        donate: int | None = None,
         **modes: Any,
     ) -> Checked:
-        """Checks op, operands, attributes, `out` and modes; that the adapter leaves its arguments, and the buffer."""
+        """Checks op, operands, attributes, `out`, `donate`, modes; that the adapter leaves its arguments."""
         types = [getattr(b, "type", None) for b in operands]
         call = _Call(self.name, f"launch {op}({', '.join(map(str, types))})")
         call.hold(op in self.features.ops, FUZZER, f"op is {op!r}", "one that is declared")
@@ -148,6 +151,14 @@ class ValidatingDevice:
             call.hold(any(b is out for b in operands), FUZZER, "out is another buffer", "one of the operands")
             call.hold(out.type == result, FUZZER, f"out is {out.type}", str(result))
             arguments["out"] = out.buffer
+        if donate is not None:
+            call.hold(op in self.features.donate, FUZZER, "donate= is given", f"only for ops in donate, not {op}")
+            there = type(donate) is int and 0 <= donate < len(operands)
+            call.hold(there, FUZZER, f"donate is {donate!r}", f"a number of an operand, below {len(operands)}")
+            once = sum(b is operands[donate] for b in operands) == 1
+            call.hold(once, FUZZER, "the donated buffer is another operand too", "given away alone")
+            operands[donate].released = True
+            arguments["donate"] = donate
         inner, given = [b.buffer for b in operands], dict(attributes)
         passed, passed_attributes = list(inner), dict(given)
         buffer = self.inner.launch(op, passed, passed_attributes, **arguments)
@@ -264,7 +275,7 @@ class ValidatingDevice:
 
     def _check_modes(self, call: _Call, modes: Mapping[str, Any], transfer: bool = True) -> None:
         wanted = {"stream"} if self.features.streams else set()
-        wanted |= {"blocking"} if transfer and len(self.features.transfers) > 1 else set()
+        wanted |= {"blocking"} if transfer and "async" in self.features.transfers else set()
         call.hold(modes.keys() == wanted, FUZZER, f"modes are {sorted(modes)}", str(sorted(wanted)))
         if "stream" in modes:
             self._check_stream(call, modes["stream"])

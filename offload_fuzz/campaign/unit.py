@@ -47,6 +47,8 @@ LARGE_SIZE = 10_000
 #: Failing programs that one unit shrinks; further ones are counted.
 SHRINKS_PER_UNIT = 8
 MIN_NODES = 6
+#: Plans for each placement of a program where a place compiles each new op and shape.
+PLANS_PER_COMPILATION = 4
 ENTROPY_BYTES = 16
 
 
@@ -105,6 +107,8 @@ def plans_of(case: Case, entropy: bytes, spec: str, places: tuple[Place, ...]) -
     found, allowed = placements(program, places, spec, Choices.expanded(entropy, 16 + 16 * len(program.nodes) ** 2))
     if is_large(case):
         found = found[: LARGE_PLANS - 1]
+    if any(p.features.shapes == "pool" for p in places):  # what was compiled for one plan serves the others
+        found = [placement for placement in found for _ in range(PLANS_PER_COMPILATION)]
     size = 16 + 32 * len(program.nodes)
     plans = [case.plan]
     for i, placement in enumerate(found):

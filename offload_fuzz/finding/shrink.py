@@ -182,7 +182,7 @@ def _simplify_dtype(r: Reduction) -> None:
     inputs = r.case.program.inputs
     if any(x.dtype != np.float32 for x in inputs):
         with quiet():
-            r.change(Change(constants={v: frozen_input(x.astype(np.float32)) for v, x in enumerate(inputs)}))
+            r.change(Change(constants={v: frozen_input(x.real.astype(np.float32)) for v, x in enumerate(inputs)}))
 
 
 #: Ops tried in the place of another, the plainest first; True: takes the operand's own shape.

@@ -19,7 +19,7 @@ from offload_fuzz.contract import Contract
 from offload_fuzz.enclosure import Enclosure
 from offload_fuzz.errors import InvalidProgram, UsageError, one_of, require
 from offload_fuzz.ops import shape_domains
-from offload_fuzz.ops.flushing import flushing
+from offload_fuzz.ops.flushing import flushing, losing_payloads
 from offload_fuzz.types import KINDS, Array, ArrayType, dtypes_of, promote
 
 TypeRule: TypeAlias = Callable[..., ArrayType]
@@ -273,6 +273,7 @@ def register(op: Op) -> Op:
     _check_signature(op, where)
     if not op.moves:
         op = evolve(op, enclose=flushing(op.name, op.enclose))
+    op = evolve(op, enclose=losing_payloads(op.name, op.enclose))
     OPS[op.name] = op
     return op
 

@@ -10,7 +10,7 @@ from offload_fuzz.enclosure import Bounds, exact
 from offload_fuzz.ops.base import Application, broadcast_to_bool, to_bool
 from offload_fuzz.ops.base import exact as exactly
 from offload_fuzz.ops.elementwise import ANY, BOOL, FLOATING, NUMERIC, OTHER, UP, row
-from offload_fuzz.ops.elementwise_rules import answers
+from offload_fuzz.ops.elementwise_rules import answers, complex_equality
 from offload_fuzz.ops.ranges import all_bounds, holds_infinity
 from offload_fuzz.ops.rules import Value, reference, singletons
 from offload_fuzz.types import Array
@@ -34,6 +34,9 @@ def not_equal_rule(a: Application) -> Value:
     value = reference(a)
     if singletons(a):
         return value, exact(value)
+    if "c" in (a.operands[0].lo.dtype.kind, a.operands[1].lo.dtype.kind):
+        equality = complex_equality(a)
+        return value, None if equality is None else answers(~equality[1], ~equality[0])
     x, y = all_bounds(a)
     apart = (x.hi < y.lo) | (y.hi < x.lo) | x.empty | y.empty
     one = (x.lo == x.hi) & (y.lo == y.hi) & (x.lo == y.lo)

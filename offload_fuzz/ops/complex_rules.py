@@ -177,12 +177,21 @@ def abs_rule(real_rule: Callable[[Application], Value]) -> Callable[[Application
         if not a.operands[0].is_singleton:
             return value, None
         source = "complex64" if x.dtype.itemsize == 8 else "complex128"
-        lo, hi = ulps_around(center, a.contract.ulps_of("abs", source, 4.0), a.type.dtype)
+        n, dtype = a.contract.ulps_of("abs", source, 4.0), a.type.dtype
+        lo, hi = ulps_around(center, n, dtype)
         lo, hi = np.where(center == 0, value, lo), np.where(center == 0, value, hi)
+        if a.contract.flushes("abs:complex", dtype):
+            least = np.hypot(*(_or_zero(wide(part, dtype), dtype) for part in (x.real, x.imag)))
+            lo = np.where(least == 0, np.zeros((), lo.dtype), np.minimum(lo, ulps_around(least, n, dtype)[0]))
         nan = np.isnan(x)  # beside an infinity hypot ignores it, square roots of sums do not
         return value, between(lo, hi, np.asarray(nan), np.asarray(np.isnan(center)))
 
     return enclose
+
+
+def _or_zero(x: Array, dtype: str) -> Array:
+    """Wide `x`, with zero for what is subnormal in `dtype`."""
+    return np.where(np.abs(x) < 2.0 ** DTYPES[dtype].emin, x.dtype.type(0), x)
 
 
 def on_rectangle(name: str, a: Application) -> Enclosure:

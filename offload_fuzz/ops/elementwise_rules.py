@@ -15,6 +15,7 @@ from offload_fuzz.enclosure import (
     hull,
     is_float,
     largest,
+    parts,
     smallest,
     some,
     step,
@@ -32,8 +33,9 @@ def compare_rule(a: Application) -> Value:
     value = reference(a)
     if singletons(a):
         return value, exact(value)
-    if a.operands[0].lo.dtype.kind == "c" or a.operands[1].lo.dtype.kind == "c":
-        return value, None
+    if "c" in {e.lo.dtype.kind for e in a.operands}:
+        equality = complex_equality(a)
+        return value, None if equality is None else answers(*equality)
     x, y = all_bounds(a)
     possible, certain = ~(x.empty | y.empty), ~(x.nan | y.nan)
     if a.op.name == "equal":
@@ -42,6 +44,16 @@ def compare_rule(a: Application) -> Value:
     else:
         may, must = x.lo < y.hi, x.hi < y.lo
     return value, answers(must & certain, may & possible)
+
+
+def complex_equality(a: Application) -> tuple[Array, Array] | None:
+    """Where two complex operands are equal for certain, and where they may be; None beside a real operand."""
+    if any(e.lo.dtype.kind != "c" for e in a.operands):
+        return None
+    x, y = (parts(e).bounds() for e in a.operands)
+    may = (x.lo <= y.hi) & (y.lo <= x.hi) & ~(x.empty | y.empty)
+    must = (x.lo == x.hi) & (y.lo == y.hi) & (x.lo == y.lo) & ~(x.nan | y.nan)
+    return np.asarray(np.all(must, axis=-1)), np.asarray(np.all(may, axis=-1))
 
 
 def isnan_rule(a: Application) -> Value:

@@ -54,6 +54,7 @@ class Effect:
     keeps: bool = False  # the reader may come back for `reads` at any time
     alias: bool = False
     parts: tuple[tuple[int, tuple[Cell, ...]], ...] = ()  # of several buffers written, each with its cells
+    given: tuple[Cell, ...] = ()  # of an operand that is given away: labelled "released" in the end
 
 
 @define
@@ -116,7 +117,10 @@ def _effect(layout: Layout, command: Any, index: int) -> Effect | None:
             sources = command.operands if isinstance(command, Launch) else (command.source,)
             alias = command.target in layout.aliases
             writes = layout.mark(command.target) if alias else layout.own(command.target)
-            return Effect(name, layout.read(*sources), writes, "written", (*sources, command.target), alias=alias)
+            touched = (*sources, command.target)
+            donated = command.donated if isinstance(command, Launch) else None
+            given = () if donated is None else layout.own(sources[donated])
+            return Effect(name, layout.read(*sources), writes, "written", touched, alias=alias, given=given)
         case LaunchCompiled():
             cells = tuple(cell for number in command.targets for cell in layout.own(number))
             if len(set(cells)) < len(cells):
@@ -248,9 +252,9 @@ class Explorer:
         for label in labels[: len(effect.reads)]:
             if label is None or label[0] != "written":
                 raise Unsafe(f"command {effect.name[0]} reads a byte that is {label or 'unwritten'}")
-        if not kept.isdisjoint(effect.writes):
+        if not kept.isdisjoint((*effect.writes, *effect.given)):
             raise Unsafe(f"command {effect.name[0]} writes what was handed over for good")
-        if not effect.writes:
+        if not effect.writes and not effect.given:
             return memory
         if effect.parts:
             return self._several(effect, memory, touched)
@@ -260,7 +264,8 @@ class Explorer:
         new = effect.label == "written" and not there
         if not new and any(label is not None and label[0] == "released" for label in labels):
             raise Unsafe(f"command {effect.name[0]} touches a released byte")
-        return {**memory, **dict.fromkeys(effect.writes, (effect.label, effect.name[0]))}
+        made = dict.fromkeys(effect.writes, (effect.label, effect.name[0]))
+        return {**memory, **made, **dict.fromkeys(effect.given, ("released", effect.name[0]))}
 
     def _several(self, effect: Effect, memory: Memory, touched: frozenset[int]) -> Memory:
         """As `_run`, for a command with several targets, each of which may be new or not."""

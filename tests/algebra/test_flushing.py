@@ -89,6 +89,16 @@ def test_of_numbers_that_compare_as_zeros_any_may_be_chosen() -> None:
     assert not e.contains(f32([0, 0.5])).any(where=[False, True])
 
 
+def test_an_operand_that_may_be_subnormal_of_either_sign_may_be_chosen_as_it_is() -> None:
+    contract = Contract("flushing", flushed={"*": frozenset({"float32"})})
+    row, x, one = OPS["minimum"], f32([1e-40]), f32([1])
+    around = Enclosure(f32([-1e-40]), f32([1e-40]))
+    e = row.enclose(Application(row, [around, exact(one)], [x, one], {}, type_of(x), contract))[1]
+    assert e is not None
+    assert e.contains(f32([1e-38])).all()
+    assert not e.contains(f32([2e-38])).any()
+
+
 def test_what_rounds_up_to_the_smallest_normal_number_may_be_flushed() -> None:
     contract = Contract("flushing", flushed={"*": frozenset({"float32"})})
     e = enclosure("multiply", [f32([0.99999994]), f32([1.1754944e-38])], contract)
@@ -135,3 +145,47 @@ def test_a_reciprocal_that_is_normal_is_within_the_ulps() -> None:
         e = row.enclose(Application(row, [exact(x), exact(y)], [x, y], {}, type, contract))[1]
         assert e is not None
         assert_holds(e, x * (np.ones((), dtype) / y), dtype)
+
+
+def c64(values: list[complex]) -> Array:
+    return np.array(values, np.complex64)
+
+
+def test_complex_numbers_are_flushed_by_component() -> None:
+    contract = Contract("flushing", flushed={"*": frozenset({"float32"}), "negative": frozenset()})
+    e = enclosure("add", [c64([1 + 1e-40j]), c64([1])], contract)
+    assert e is not None
+    assert e.contains(c64([2])).all()
+    assert e.contains(c64([2 + 1e-40j])).all()
+    assert not e.contains(c64([2 + 2e-40j])).any()
+    kept = enclosure("negative", [c64([1 + 1e-40j])], contract)
+    assert kept is not None
+    assert not kept.contains(c64([-1])).any()
+    product = enclosure("multiply", [c64([1e-30]), c64([1e-10 + 1e10j])], contract)
+    assert product is not None
+    assert product.contains(c64([0 + 1e-20j])).all()
+    assert not product.contains(c64([0 + 2e-20j])).any()
+
+
+def test_complex_equality_is_by_component() -> None:
+    contract = Contract("flushing", flushed={"*": frozenset({"float32"})})
+    operands = [c64([1 + 1e-40j, 1 + 1e-40j, 2, complex(1e-40, np.nan)]), c64([1, 1 + 1j, 2, 0])]
+    for op, wanted in (("equal", [(0, 1), (0,), (1,), (0,)]), ("not_equal", [(0, 1), (1,), (0,), (1,)])):
+        e = enclosure(op, operands, contract)
+        assert e is not None
+        for answer in (0, 1):
+            assert list(e.contains(np.full(4, bool(answer)))) == [answer in w for w in wanted], op
+
+
+def test_abs_of_complex_numbers_may_flush_where_that_of_real_ones_does_not() -> None:
+    rows = {"*": frozenset({"float32"}), "abs": frozenset[str](), "abs:complex": frozenset({"float32"})}
+    small = [c64([1e-40 + 1e-40j, 1.2e-38 + 1e-38j, 3 + 4j])]
+    e = enclosure("abs", small, Contract("flushing", flushed=rows))
+    assert e is not None
+    assert e.contains(f32([0, 1.2e-38, 5])).all()
+    assert e.contains(np.abs(small[0])).all()
+    assert not e.contains(f32([1e-38, 0.9e-38, 4.9])).any()
+    del rows["abs:complex"]
+    kept = enclosure("abs", small, Contract("kept", flushed=rows))
+    assert kept is not None
+    assert not kept.contains(f32([0, 1.2e-38, 5])).all()

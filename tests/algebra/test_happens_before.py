@@ -76,8 +76,15 @@ def download(source: int = D, target: int = H, stream: int = 0, blocking: bool =
     return Download(BUFFERS[source].place, stream, source, target, blocking)
 
 
-def launch(*operands: int, target: int, stream: int = 0, in_place: int | None = None, view: bool = False) -> Launch:
-    return Launch(BUFFERS[target].place, stream, 1, "add", operands, {}, target, in_place, False, view)
+def launch(
+    *operands: int,
+    target: int,
+    stream: int = 0,
+    in_place: int | None = None,
+    view: bool = False,
+    donated: int | None = None,
+) -> Launch:
+    return Launch(BUFFERS[target].place, stream, 1, "add", operands, {}, target, in_place, False, view, donated)
 
 
 def schedule(*commands: Command, results: tuple[int, ...] = ()) -> Schedule:
@@ -95,6 +102,7 @@ def both(*commands: Command, results: tuple[int, ...] = ()) -> Violation | None:
 RECORD, WAIT = Record(1, 0, 0), Wait(1, 1, 0)
 READ_X, SPOIL_X = launch(X, target=H), Overwrite(X)
 UPLOADED, READ_D, RELEASE = upload(blocking=True), launch(D, target=E, stream=1), Release(1, 0, D)
+DONATE, GIVE_X = launch(D, target=E, donated=0), launch(X_THERE, target=E, donated=0)
 ALIAS, READ_ALIAS = (upload(X, X_THERE, free="last use"),), launch(X_THERE, target=E)
 
 SAFE: dict[str, tuple[Command, ...]] = {
@@ -121,6 +129,8 @@ SAFE: dict[str, tuple[Command, ...]] = {
     "an alias leaves its bytes as they are": (*ALIAS, READ_X),
     "what is kept for good may have aliases": (upload(X, X_THERE, free="never"), upload(X, X_TOO, free="never")),
     "an alias may have an alias": (*ALIAS, launch(X_THERE, target=X_PART, view=True), launch(X_PART, target=E)),
+    "donated memory may be a new buffer's": (upload(), DONATE, upload(X, D_AGAIN), download(D_AGAIN)),
+    "a result is not in the memory that was donated": (upload(), DONATE, download(E)),
     "an alias of another storage is none": (upload(X, D, free="last use"), launch(D, target=E, view=True), download(E)),
 }
 
@@ -174,6 +184,18 @@ UNSAFE: dict[str, tuple[str, int | None, int, tuple[Command, ...]]] = {
     "a release of a whole releases its parts": ("released", 1, 2, (upload(), RELEASE, download(D_LOW))),
     "a release is a write": ("race", 1, 2, (UPLOADED, download(), Release(1, 1, D))),
     "reuse of memory needs an order": ("race", 1, 2, (upload(), RELEASE, upload(X, D_AGAIN, 1))),
+    "what was donated is not read": ("released", 1, 2, (upload(), DONATE, download())),
+    "what was donated is not released": ("released", 1, 2, (upload(), DONATE, RELEASE)),
+    "a part of what was donated is not read": ("released", 1, 2, (upload(), DONATE, download(D_LOW))),
+    "a donation is a write": ("race", 1, 2, (UPLOADED, download(), launch(D, target=E, stream=1, donated=0))),
+    "donated memory is taken after the launch": ("race", 1, 2, (upload(), DONATE, upload(X, D_AGAIN, 1))),
+    "kept bytes are not given away": ("kept", 0, 1, (upload(X, X_THERE, free="never"), GIVE_X)),
+    "a view of what is donated goes with it": (
+        "released",
+        1,
+        2,
+        (upload(), launch(D, target=D_AGAIN, view=True, donated=0), download(D_AGAIN)),
+    ),
     "kept bytes are not overwritten": ("kept", 0, 2, (upload(free="never"), Synchronize(1, 0), SPOIL_X)),
     "kept bytes are not even for a new buffer": ("kept", 0, 1, (upload(free="never", blocking=True), launch(target=X))),
     "an alias is not there before it is made": ("race", 0, 1, (*ALIAS, launch(X_THERE, target=E, stream=1))),
@@ -426,8 +448,16 @@ class Author:
         else:
             target = self.rng.choice([operands[0], self.new(self.buffers[operands[0]])])
         in_place = 0 if how == "in place" else None
-        command = Launch(*q, 1, "add", operands, {}, target, in_place, blocking, how == "view")
+        give = bool(operands) and self.rng.random() < (0.4 if how == "new" else 0.05)
+        donated = self.rng.randrange(len(operands)) if give else None
+        command = Launch(*q, 1, "add", operands, {}, target, in_place, blocking, how == "view", donated)
+        if donated is not None:
+            self.touch(q, operands, (operands[donated],))
+            self.wrote.setdefault(self.buffers[operands[donated]].storage, {})
         self.issue(q, command, operands, target, "" if how == "view" else "valid")
+        if donated is not None:
+            self.wrote[self.buffers[operands[donated]].storage][q] = len(self.commands) - 1
+            self.become(operands[donated], "released")
 
     def compiled(self, q: Who, blocking: bool) -> None:
         operands = tuple(self.pick(q[0], *READABLE) for _ in range(self.rng.randint(0, 2)))

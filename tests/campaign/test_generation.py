@@ -179,7 +179,7 @@ def test_operand_pairs_and_two_hop_chains_show_every_lawful_combination(spec: st
                 shown = {tuple(row[n] for n in group) for row in found}
                 assert shown == set(product(*(allowed[n] for n in group)))
         assert all(role in allowed[i] for row in found for i, role in enumerate(row))
-    assert groups_seen >= 10
+    assert groups_seen >= 3
 
 
 def test_groups_of_three_take_few_more_plans_than_the_cube_of_the_places() -> None:

@@ -39,8 +39,11 @@ class Honest:
         "ops": {op: ["float32", "float64", "int64"] for op in KERNELS},
         "dtypes": ["float32", "float64", "int64", "int8", "bool", "bfloat16"],
         "in_place": ["add", "negative", "abs"],
+        "donate": ["add", "negative", "abs", "sum"],
+        "compile": True,
         "aliasing": {"*": "fresh", "permute_dims": "view"},
-        "source_free": {"blocking": "return"},
+        "transfers": ["blocking", "shared"],
+        "source_free": {"blocking": "return", "shared": "last use"},
         "release": True,
         "deterministic": True,
         "place": "honest:0",
@@ -49,18 +52,24 @@ class Honest:
     def reset(self, seed: int) -> None:
         self.seed = seed
 
-    def upload(self, array: Array) -> Memory:
-        return Memory(np.array(array))
+    def upload(self, array: Array, share: bool = False) -> Memory:
+        return Memory(array if share else np.array(array))
 
     def download(self, buffer: Memory) -> Array:
         return np.array(buffer.array)
 
-    def launch(self, op: str, operands: Any, attributes: Any, out: Any = None) -> Memory:
+    def launch(self, op: str, operands: Any, attributes: Any, out: Any = None, donate: int | None = None) -> Memory:
         result = KERNELS[op](*(b.array for b in operands), **attributes)
         if out is None:
             return Memory(result)
         out.array[...] = result
         return out  # type: ignore[no-any-return]  # the operand that was given
+
+    def launch_compiled(self, nodes: Any, operands: Any, results: Any) -> list[Memory]:
+        values = [b.array for b in operands]
+        for op, numbers, attributes in nodes:
+            values.append(KERNELS[op](*(values[n] for n in numbers), **attributes))
+        return [Memory(np.array(values[n])) for n in results]
 
     def release(self, buffer: Memory, stream: int) -> None:
         buffer.array = np.zeros((0,), np.uint8)
@@ -86,7 +95,7 @@ class TakesNoOut(Honest):
 
 class ForgetsAtReset(Honest):
     def reset(self, seed: int) -> None:
-        self.upload = lambda array: Memory(np.zeros_like(array))  # type: ignore[method-assign]  # what the lie is
+        self.upload = lambda array, share=False: Memory(np.zeros_like(array))  # type: ignore[method-assign]  # what the lie is
 
 
 # --------------------------------------------------------------------------------------------------------- transfers
@@ -96,26 +105,46 @@ class WidensBfloat16(Honest):
 
 
 class HasNoScalars(Honest):
-    def upload(self, array: Array) -> Memory:
+    def upload(self, array: Array, share: bool = False) -> Memory:
         return Memory(np.ascontiguousarray(array))
 
 
 class IgnoresStrides(Honest):
-    def upload(self, array: Array) -> Memory:
+    def upload(self, array: Array, share: bool = False) -> Memory:
         order = np.argsort([-abs(s) for s in array.strides], kind="stable") if array.size > 1 else range(array.ndim)
         return Memory(np.array(array.transpose(tuple(order))).reshape(array.shape))
 
 
 class CanonicalNan(Honest):
-    def upload(self, array: Array) -> Memory:
+    def upload(self, array: Array, share: bool = False) -> Memory:
         if array.dtype.kind not in "fV":
             return super().upload(array)
         return Memory(np.where(np.isnan(array), np.array(np.nan, array.dtype), array))
 
 
 class KeepsTheSource(Honest):
-    def upload(self, array: Array) -> Memory:
+    def upload(self, array: Array, share: bool = False) -> Memory:
         return Memory(array)
+
+
+class SharesOneStaging(Honest):
+    def __init__(self) -> None:
+        self.staging: dict[Any, Array] = {}
+
+    def upload(self, array: Array, share: bool = False) -> Memory:
+        if not share:
+            return super().upload(array)
+        found = self.staging.setdefault((array.dtype, array.shape), np.array(array))
+        found[...] = array
+        return Memory(found)
+
+
+class WritesWhatIsShared(Honest):
+    def upload(self, array: Array, share: bool = False) -> Memory:
+        found = Memory(np.array(array))
+        if share and array.size:
+            array[...] = 0
+        return found
 
 
 class DownloadsItself(Honest):
@@ -139,24 +168,24 @@ class ListsTooMuch(Honest):
 
 
 class SumsInFloat64(Honest):
-    def launch(self, op: str, operands: Any, attributes: Any, out: Any = None) -> Memory:
+    def launch(self, op: str, operands: Any, attributes: Any, out: Any = None, donate: int | None = None) -> Memory:
         result = super().launch(op, operands, attributes, out)
         return Memory(result.array.astype(np.float64)) if op == "sum" else result
 
 
 class OffByOne(Honest):
-    def launch(self, op: str, operands: Any, attributes: Any, out: Any = None) -> Memory:
+    def launch(self, op: str, operands: Any, attributes: Any, out: Any = None, donate: int | None = None) -> Memory:
         result = super().launch(op, operands, attributes, out)
         return Memory(result.array + 1) if op == "sum" else result
 
 
 class ReadsFromTheStart(Honest):
-    def upload(self, array: Array) -> Memory:
+    def upload(self, array: Array, share: bool = False) -> Memory:
         space = np.zeros((*array.shape, 2), array.dtype)
         space[..., 1] = array
         return Memory(space[..., 1] if array.flags.c_contiguous else np.array(array))
 
-    def launch(self, op: str, operands: Any, attributes: Any, out: Any = None) -> Memory:
+    def launch(self, op: str, operands: Any, attributes: Any, out: Any = None, donate: int | None = None) -> Memory:
         if op == "concat" and not operands[1].array.flags.c_contiguous:
             return super().launch(op, operands, attributes, out)
         return super().launch(op, [operands[0], *map(self._flat, operands[1:])], attributes, out)
@@ -167,7 +196,7 @@ class ReadsFromTheStart(Honest):
 
 
 class WritesItsOperand(Honest):
-    def launch(self, op: str, operands: Any, attributes: Any, out: Any = None) -> Memory:
+    def launch(self, op: str, operands: Any, attributes: Any, out: Any = None, donate: int | None = None) -> Memory:
         result = super().launch(op, operands, attributes, out)
         if op == "abs":
             operands[0].array[...] = result.array
@@ -178,7 +207,7 @@ class OneResultPerOp(Honest):
     def __init__(self) -> None:
         self.results: dict[Any, Array] = {}
 
-    def launch(self, op: str, operands: Any, attributes: Any, out: Any = None) -> Memory:
+    def launch(self, op: str, operands: Any, attributes: Any, out: Any = None, donate: int | None = None) -> Memory:
         result = super().launch(op, operands, attributes, out)
         if out is not None:
             return result
@@ -191,7 +220,7 @@ class HasAHundredBuffers(Honest):
     def __init__(self) -> None:
         self.buffers: list[Memory] = []
 
-    def upload(self, array: Array) -> Memory:
+    def upload(self, array: Array, share: bool = False) -> Memory:
         self.buffers.append(super().upload(array))
         if len(self.buffers) > 100:
             self.buffers.pop(0).array[...] = 0
@@ -199,7 +228,7 @@ class HasAHundredBuffers(Honest):
 
 
 class RunsElsewhere(Honest):
-    def launch(self, op: str, operands: Any, attributes: Any, out: Any = None) -> Memory:
+    def launch(self, op: str, operands: Any, attributes: Any, out: Any = None, donate: int | None = None) -> Memory:
         result = super().launch(op, operands, attributes, out)
         self.fallen = result if op == "sum" else None
         return result
@@ -211,7 +240,7 @@ class RunsElsewhere(Honest):
 class SumsInAnyOrder(Honest):
     runs = 0
 
-    def launch(self, op: str, operands: Any, attributes: Any, out: Any = None) -> Memory:
+    def launch(self, op: str, operands: Any, attributes: Any, out: Any = None, donate: int | None = None) -> Memory:
         result = super().launch(op, operands, attributes, out)
         self.runs += 1
         if op != "sum" or result.array.dtype.kind != "f" or operands[0].array.size < 1000:
@@ -221,30 +250,69 @@ class SumsInAnyOrder(Honest):
 
 # ---------------------------------------------------------------------------------------------------------- aliasing
 class ReturnsItsOperand(Honest):
-    def launch(self, op: str, operands: Any, attributes: Any, out: Any = None) -> Memory:
+    def launch(self, op: str, operands: Any, attributes: Any, out: Any = None, donate: int | None = None) -> Memory:
         if op == "concat" and operands[1].array.size == 0:
             return Memory(operands[0].array)
         return super().launch(op, operands, attributes, out)
 
 
 class CopiesViews(Honest):
-    def launch(self, op: str, operands: Any, attributes: Any, out: Any = None) -> Memory:
+    def launch(self, op: str, operands: Any, attributes: Any, out: Any = None, donate: int | None = None) -> Memory:
         return Memory(np.array(super().launch(op, operands, attributes, out).array)) if out is None else (
             super().launch(op, operands, attributes, out))  # fmt: skip  # one choice
 
 
 class WritesBesideOut(Honest):
-    def launch(self, op: str, operands: Any, attributes: Any, out: Any = None) -> Memory:
+    def launch(self, op: str, operands: Any, attributes: Any, out: Any = None, donate: int | None = None) -> Memory:
         return super().launch(op, operands, attributes)
 
 
 class WritesAllOperands(Honest):
-    def launch(self, op: str, operands: Any, attributes: Any, out: Any = None) -> Memory:
+    def launch(self, op: str, operands: Any, attributes: Any, out: Any = None, donate: int | None = None) -> Memory:
         result = super().launch(op, operands, attributes, out)
         if out is not None:
             for b in operands:
                 b.array[...] = result.array
         return result
+
+
+class GivesMemoryTwice(Honest):
+    def __init__(self) -> None:
+        self.free: list[Array] = []
+
+    def launch(self, op: str, operands: Any, attributes: Any, out: Any = None, donate: int | None = None) -> Memory:
+        result = super().launch(op, operands, attributes, out)
+        if donate is None or operands[donate].array.shape != result.array.shape:
+            return result
+        operands[donate].array[...] = result.array
+        self.free.append(operands[donate].array)
+        return Memory(operands[donate].array)
+
+    def upload(self, array: Array, share: bool = False) -> Memory:
+        for free in self.free:
+            if free.dtype == array.dtype and free.shape == array.shape:
+                free[...] = array
+                return Memory(free)
+        return super().upload(array)
+
+
+class WritesAnotherOperand(Honest):
+    def launch(self, op: str, operands: Any, attributes: Any, out: Any = None, donate: int | None = None) -> Memory:
+        result = super().launch(op, operands, attributes, out)
+        if donate is not None and result.array.shape == operands[donate - 1].array.shape:
+            operands[donate - 1].array[...] = result.array
+        return result
+
+
+# ------------------------------------------------------------------------------------------------------------- regions
+class GivesResultsInOrder(Honest):
+    def launch_compiled(self, nodes: Any, operands: Any, results: Any) -> list[Memory]:
+        return super().launch_compiled(nodes, operands, sorted(results))
+
+
+class GivesOneResult(Honest):
+    def launch_compiled(self, nodes: Any, operands: Any, results: Any) -> list[Memory]:
+        return super().launch_compiled(nodes, operands, results)[:1]
 
 
 # ------------------------------------------------------------------------------------------------------------- memory
@@ -257,14 +325,14 @@ class NeverFrees(Honest):
 
 # -------------------------------------------------------------------------------------------------------------- errors
 class RunsAnything(Honest):
-    def launch(self, op: str, operands: Any, attributes: Any, out: Any = None) -> Memory:
+    def launch(self, op: str, operands: Any, attributes: Any, out: Any = None, donate: int | None = None) -> Memory:
         return super().launch(op, operands, attributes, out) if op in KERNELS else operands[0]
 
 
 class DiesOfAnError(Honest):
     dead = False
 
-    def launch(self, op: str, operands: Any, attributes: Any, out: Any = None) -> Memory:
+    def launch(self, op: str, operands: Any, attributes: Any, out: Any = None, donate: int | None = None) -> Memory:
         self.dead = self.dead or op not in KERNELS
         return super().launch(op, operands, attributes, out)
 
@@ -275,7 +343,7 @@ class DiesOfAnError(Honest):
 
 
 class EndsTheProcess(Honest):
-    def launch(self, op: str, operands: Any, attributes: Any, out: Any = None) -> Memory:
+    def launch(self, op: str, operands: Any, attributes: Any, out: Any = None, donate: int | None = None) -> Memory:
         if op == "negative":
             os.abort()
         return super().launch(op, operands, attributes, out)
@@ -302,9 +370,9 @@ class WaitsForNothing(Queued):
 class SpreadsLaunches(Queued):
     turn = 0
 
-    def launch(self, op: str, operands: Any, attributes: Any, *, stream: int = 0, out: Any = None) -> Any:
+    def launch(self, op: str, operands: Any, attributes: Any, *, stream: int = 0, **more: Any) -> Any:
         self.turn = (self.turn + 1) % self.features.streams
-        return super().launch(op, operands, attributes, stream=self.turn, out=out)
+        return super().launch(op, operands, attributes, stream=self.turn, **more)
 
 
 class BlockingIsAsync(Queued):
@@ -338,8 +406,8 @@ class FreesAtOnce(Queued):
 
 
 class FallsBack(Queued):
-    def launch(self, op: str, operands: Any, attributes: Any, *, stream: int = 0, out: Any = None) -> Any:
-        return super().launch(op, operands, attributes, stream=3 if op == "sort" else stream, out=out)
+    def launch(self, op: str, operands: Any, attributes: Any, *, stream: int = 0, **more: Any) -> Any:
+        return super().launch(op, operands, attributes, stream=3 if op == "sort" else stream, **more)
 
 
 class CopiesNothing(Queued):
@@ -365,6 +433,7 @@ LIARS: dict[str, list[type]] = {
     "source_untouched": [KeepsTheSource],
     "source_free_blocking": [KeepsTheSource],
     "source_free_async": [ReadsLate],
+    "shared": [SharesOneStaging, WritesWhatIsShared],
     "download_owned": [DownloadsItself, StagesDownloads],
     "blocking_transfers": [BlockingIsAsync],
     "async_transfers": [AsyncIsElsewhere],
@@ -380,6 +449,8 @@ LIARS: dict[str, list[type]] = {
     "fresh": [ReturnsItsOperand],
     "view": [CopiesViews],
     "in_place": [WritesBesideOut, WritesAllOperands],
+    "donate": [GivesMemoryTwice, WritesAnotherOperand],
+    "compiled": [GivesResultsInOrder, GivesOneResult],
     "streams_in_order": [SpreadsLaunches],
     "ops_in_order": [FallsBack],
     "events": [WaitsForNothing],

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from attrs import evolve
 
 from offload_fuzz import run
 from offload_fuzz.adapters.pool import open_places
@@ -115,3 +116,15 @@ def test_plans_that_compile_agree_with_those_that_do_not() -> None:
     examiner = Examiner(open_places(("simulated:0",)))
     plans = [on(1, 1, 1), on(1, 1, 1, together=(3, 4)), on(0, 1, 1, together=(4,))]
     assert examiner.verdicts(examiner.trial(program, plans)) == []
+
+
+# ---------------------------------------------------------------------------- what is rewritten is not judged by value
+def test_a_named_rewrite_is_seen_through_what_only_moves_data() -> None:
+    b = Builder()
+    x = b.input(np.array([1.0, 3.0], np.float32))
+    quotient = b.apply("flip", b.apply("divide", x, x), axis=None)
+    program = b.returns(b.apply("divide", quotient, x), b.apply("add", quotient, x))
+    contract = evolve(PLACES[1].features.contract, compiled_rewrites=frozenset({"divide>divide"}))
+    apart, together = (evaluate_program(program, contract, r) for r in ((), [(1, 2, 3, 4)]))
+    assert [k.enclosure is None for k in apart] == [False] * 5
+    assert [k.enclosure is None for k in together] == [False, False, False, True, False]

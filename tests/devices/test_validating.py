@@ -21,19 +21,19 @@ REDUCE = {"axis": None, "keepdims": False}
 
 
 class GivesNothing(Honest):
-    def upload(self, array: Any) -> Memory:
+    def upload(self, array: Any, share: bool = False) -> Memory:
         return None  # type: ignore[return-value]  # what the lie is
 
 
 class WritesTheSource(Honest):
-    def upload(self, array: Any) -> Memory:
+    def upload(self, array: Any, share: bool = False) -> Memory:
         memory = super().upload(array)
         array[...] = 0
         return memory
 
 
 class ChangesItsArguments(Honest):
-    def launch(self, op: str, operands: Any, attributes: Any, out: Any = None) -> Memory:
+    def launch(self, op: str, operands: Any, attributes: Any, out: Any = None, donate: int | None = None) -> Memory:
         result = super().launch(op, operands, attributes, out)
         operands.clear()
         return result

@@ -23,21 +23,27 @@ from offload_fuzz.device import place
 from offload_fuzz.errors import MissingDevice, UsageError
 from offload_fuzz.execute import HostMemory, float_environment
 from offload_fuzz.ops import BUILT_IN, OPS, defop, ulps
-from offload_fuzz.types import DTYPES, Array, ArrayType, type_of
+from offload_fuzz.ops.data_type import fits
+from offload_fuzz.program import Builder
+from offload_fuzz.reference import evaluate_program
+from offload_fuzz.types import DTYPES, Array, ArrayType, is_complex, type_of
 
 from ..devices import LAYOUTS, Case, cases, elements, laid_out
 
 pytestmark = pytest.mark.real_device
 CONTRACTS = (contract_named("xla-cpu"), union([contract_named("numpy"), contract_named("xla-cpu")]))
-DTYPES_HERE = tuple(d.name for d in DTYPES.values() if d.kind in adapter.KINDS_HERE)
 #: JAX compiles each op for each type: a few dtypes of each kind stand for all.
-SOME_DTYPES = ("bool", "int8", "int64", "uint32", "float16", "bfloat16", "float32", "float64")
+SOME_DTYPES = ("bool", "int8", "int64", "uint32", "float16", "bfloat16", "float32", "float64", "complex64")
+SOME_DTYPES += ("float8_e5m2", "uint4")
 
 
 @pytest.fixture(autouse=True)
 def _quiet() -> Iterator[None]:
     with np.errstate(all="ignore"):
         yield
+
+
+SUM = {"axis": None, "keepdims": False}
 
 
 def run(device: JaxDevice, case: Case) -> Array:
@@ -53,24 +59,24 @@ def supported(device: JaxDevice, op: str, n: int) -> Iterator[Case]:
                 yield case
 
 
-@pytest.mark.parametrize("op", [op for op in BUILT_IN if OPS[op].dtypes & set(DTYPES_HERE)])
+@pytest.mark.parametrize("op", [op for op in BUILT_IN if OPS[op].dtypes & set(DTYPES)])
 def test_results_are_within_the_contract(jax_device: JaxDevice, op: str) -> None:
     ran = 0
-    for case in supported(jax_device, op, 8):
+    for case in supported(jax_device, op, 4):
         result = run(jax_device, case)
         assert type_of(result) == case.type, str(case)
         for contract in CONTRACTS:
             assert case.allows(contract, result), f"{case} gave {result} [{contract.name}]"
         ran += 1
-    assert ran >= 4
+    assert ran >= 2
     assert float_environment() is None
 
 
-@pytest.mark.parametrize("op", [op for op in BUILT_IN if OPS[op].dtypes & set(DTYPES_HERE)])
+@pytest.mark.parametrize("op", [op for op in BUILT_IN if OPS[op].dtypes & set(DTYPES)])
 def test_aliasing_is_as_declared(jax_device: JaxDevice, op: str) -> None:
     device = jax_device
     aliasing = device.features.alias_of(op)
-    for case in supported(device, op, 2):
+    for case in supported(device, op, 1):
         if case.type.size == 0:
             continue
         operands = [device.upload(x) for x in case.operands]
@@ -79,10 +85,16 @@ def test_aliasing_is_as_declared(jax_device: JaxDevice, op: str) -> None:
         assert not shared or aliasing == "may", str(case)
 
 
+def _flip(array: Array) -> None:
+    """Change a bit of each element; of complex numbers of the real part."""
+    real = array.real if array.dtype.kind == "c" else array
+    real.view(f"u{real.itemsize}")[...] ^= 1
+
+
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_a_transfer_copies(jax_device: JaxDevice, layout: str) -> None:
     rng = np.random.default_rng(3)
-    for dtype in DTYPES_HERE:
+    for dtype in DTYPES:
         for shape in ((), (3,), (2, 3), (0, 2), (2, 1, 3)):
             array = laid_out(elements(rng, dtype, shape, "bits"), layout)
             before = array.tobytes()
@@ -92,10 +104,10 @@ def test_a_transfer_copies(jax_device: JaxDevice, layout: str) -> None:
             assert downloaded.tobytes() == before
             assert type_of(downloaded) == type_of(array)
             if array.size and array.flags.writeable:
-                array.view(f"u{array.itemsize}")[...] ^= 1
+                _flip(array)
                 assert jax_device.download(buffer).tobytes() == before, "the upload shares the host's memory"
             if array.size:
-                downloaded.view(f"u{array.itemsize}")[...] ^= 1
+                _flip(downloaded)
                 assert jax_device.download(buffer).tobytes() == before, "the download shares the device's memory"
 
 
@@ -155,16 +167,148 @@ def test_several_ops_can_be_traced_together(jax_device: JaxDevice) -> None:
     assert type_of(jax_device.download(result)).dtype == "int64"
 
 
+# --------------------------------------------------------------------------------------- compiled regions, donation
+def test_a_region_is_one_program_that_gives_what_is_asked_for(jax_device: JaxDevice) -> None:
+    x = jax_device.upload(np.array([1.5, -2.0], np.float32))
+    nodes: list[Any] = [("multiply", [0, 1], {}), ("astype", [2], {"dtype": "int8"}), ("sum", [2], SUM)]
+    found = jax_device.launch_compiled(nodes, [x, x], [4, 2, 3])
+    assert [jax_device.download(b).tolist() for b in found] == [6.25, [2.25, 4.0], [2, 4]]
+    assert {jax_device.place_of(b) for b in found} == {"jax:cpu:1"}
+    made: list[Any] = [("full", [], {"shape": (2,), "fill_value": 3.0, "dtype": "float32"}), ("square", [0], {})]
+    (created,) = jax_device.launch_compiled(made, [], [1])
+    assert jax_device.download(created).tolist() == [9, 9]
+    assert jax_device.place_of(created) == "jax:cpu:1"
+
+
+def test_a_region_is_compiled_once_for_its_structure(jax_device: JaxDevice, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jax_device, "_compiled", {})
+    x, y = (jax_device.upload(np.ones(2, dtype)) for dtype in (np.float32, np.float64))
+    nodes: list[Any] = [("square", [0], {}), ("sum", [1], SUM)]
+    axis: list[Any] = [nodes[0], ("sum", [1], {**SUM, "axis": (0,)})]
+    for given, operands, results in ((nodes, [x], [2]), (nodes, [x], [2]), (nodes, [y], [2]), (axis, [x], [2])):
+        jax_device.launch_compiled(given, operands, results)
+    jax_device.launch_compiled(nodes, [x], [1, 2])
+    assert len(jax_device._compiled) == 4
+
+
+REWRITTEN: list[tuple[str, str, list[float], list[float]]] = [
+    ("divide", "divide", [1.7e-20, 1.3e-24], [1.1e-34]),
+    ("exp", "multiply", [81.0, -5.9], []),
+    ("exp2", "pow", [-float("inf")], [0.0]),
+    ("pow", "log", [-2.6, 0.88], []),
+    ("rsqrt", "log", [-1e-45], []),
+]
+
+
+@pytest.mark.parametrize(("producer", "user"), [row[:2] for row in REWRITTEN])
+def test_the_rewrites_that_the_contract_names_are_unknown_in_a_region_only(producer: str, user: str) -> None:
+    """So that none of them is a false alarm; what is measured of each stands in the contract."""
+    (first, second) = next(row[2:] for row in REWRITTEN if row[:2] == (producer, user))
+    b = Builder()
+    x = [b.input(np.array([v], np.float32)) for v in (*first, *second)]
+    arity = len(OPS[producer].operands)
+    v = b.apply(producer, *x[:arity])
+    w = b.apply(user, *([v, v] if user == "multiply" else [v, *x[arity:]]))
+    apart, together = (evaluate_program(b.returns(w), CONTRACTS[0], r)[-1] for r in ((), [(v, w)]))
+    assert apart.enclosure is not None
+    assert together.enclosure is None
+
+
+def test_pairs_that_the_contract_does_not_name_stay_within_it(jax_device: JaxDevice) -> None:
+    rng = np.random.default_rng(4)
+    unary, binary = ("negative", "exp", "tanh", "sqrt", "reciprocal"), ("add", "multiply", "divide", "subtract")
+    for producer in (*unary, *binary):
+        for user in binary:
+            for dtype in ("float32", "bfloat16"):
+                b = Builder()
+                drawn = [rng.normal(size=24) * 4.0 ** rng.integers(-9, 9, 24) for _ in range(3)]
+                x = [b.input(d.astype(DTYPES[dtype].np)) for d in drawn]
+                v = b.apply(producer, *x[: len(OPS[producer].operands)])
+                program = b.returns(v, b.apply(user, v, x[2]))
+                nodes: list[Any] = [(n.op, list(n.operands), {}) for n in program.nodes]
+                buffers = [jax_device.upload(a) for a in program.inputs]
+                found = jax_device.launch_compiled(nodes, buffers, [3, 4])
+                known = evaluate_program(program, CONTRACTS[1], [(3, 4)])[3:]
+                for k, buffer in zip(known, found, strict=True):
+                    assert k.enclosure is None or k.enclosure.contains(jax_device.download(buffer)).all(), (
+                        f"{producer}>{user} of {dtype}"
+                    )
+
+
+def test_a_donated_array_is_deleted_and_its_memory_may_hold_the_result(jax_device: JaxDevice) -> None:
+    assert jax_device.features.donate == set(jax_device.features.ops)
+    x, y = (jax_device.upload(np.full(1000, n, np.float32)) for n in (1, 2))
+    at = x.unsafe_buffer_pointer()
+    result = jax_device.launch("subtract", [y, x], {}, donate=1)
+    assert x.is_deleted()
+    assert not y.is_deleted()
+    assert result.unsafe_buffer_pointer() == at
+    assert (jax_device.download(result) == 1).all()
+    assert jax_device.download(jax_device.launch("sum", [result], SUM, donate=0)) == 1000
+    assert not result.is_deleted(), "XLA takes only what has the result's type"
+    kept = jax_device.upload(np.ones(2, np.float32))
+    moved = jax_device.launch("reshape", [kept], {"shape": (2,)}, donate=0)
+    assert jax_device.download(moved).tolist() == [1, 1]
+
+
+# ---------------------------------------------------------------------------------------------------- shared uploads
+@pytest.mark.parametrize("offset", [0, 4])
+def test_a_shared_upload_lies_in_the_hosts_array_if_that_is_aligned(jax_device: JaxDevice, offset: int) -> None:
+    """As github.com/jax-ml/jax/issues/37830 says of every aligned NumPy array; another one is copied."""
+    array = HostMemory().take(4096, offset).view(np.float32)
+    array[...] = np.arange(1024)
+    buffer = jax_device.upload(array, share=True)
+    assert (buffer.unsafe_buffer_pointer() == array.ctypes.data) == (offset == 0)
+    assert jax_device.place_of(buffer) == "jax:cpu:1"
+    assert jax_device.download(buffer).tobytes() == array.tobytes()
+    before = array.tobytes()
+    given = jax_device.launch("negative", [buffer], {}, donate=0)
+    assert jax_device.download(given).tolist() == (-np.arange(1024)).tolist()
+    assert array.tobytes() == before, "JAX writes nothing to what the host owns, even where it was donated"
+
+
+@pytest.mark.parametrize("source", DTYPES)
+def test_a_cast_to_any_dtype_is_within_the_contract(jax_device: JaxDevice, source: str) -> None:
+    """Complex numbers to complex ones only; values beside the halfway points of the narrower floats among them."""
+    rng = np.random.default_rng(11)
+    parts = [elements(rng, source, (40,), manner) for manner in ("small", "wild", "medium", "bits")]
+    if source in ("float32", "float64", "int64"):
+        halves = (rng.integers(128, 256, 40) + 0.5) * 2.0 ** rng.integers(1, 20, 40)
+        parts += [(halves * (1 + sign * 2.0**-28)).astype(source) for sign in (-1, 0, 1)]
+    row, x = OPS["astype"], np.concatenate(parts)
+    for dtype in DTYPES:
+        if is_complex(source) and not is_complex(dtype):
+            continue
+        kept = x if fits(x, dtype=dtype) else np.array([v for v in x if fits(np.asarray(v), dtype=dtype)], x.dtype)
+        case = Case("astype", (kept,), {"dtype": dtype}, row.result_type([type_of(kept)], {"dtype": dtype}))
+        result = run(jax_device, case)
+        assert type_of(result) == case.type
+        for contract in CONTRACTS:
+            assert case.allows(contract, result), f"{source} to {dtype} [{contract.name}]"
+
+
+@pytest.mark.parametrize("op", ["abs", "add", "multiply", "square", "conj", "real", "equal"])
+@pytest.mark.parametrize("dtype", ["complex64", "complex128"])
+def test_complex_arithmetic_near_the_ends_is_within_the_contract(jax_device: JaxDevice, op: str, dtype: str) -> None:
+    """Subnormals, numbers near overflow, infinities and NaN, which XLA flushes, multiplies out and spreads."""
+    rng, row = np.random.default_rng(12), OPS[op]
+    for manner in ("wild", "bits"):
+        operands = tuple(elements(rng, dtype, (400,), manner) for _ in row.operands)
+        case = Case(op, operands, {}, row.result_type([type_of(x) for x in operands], {}))
+        assert case.allows(CONTRACTS[0], run(jax_device, case)), manner
+
+
 # ---------------------------------------------------------------------------------------------- start-up, features
 def test_the_features_say_what_jax_has(jax_device: JaxDevice) -> None:
     features = place(jax_device).features
-    assert features.dtypes == frozenset(DTYPES_HERE)
+    assert features.dtypes == frozenset(DTYPES)
     assert set(features.ops) == {op for op in BUILT_IN if OPS[op].dtypes & features.dtypes}
     for op, dtypes in features.ops.items():
         assert dtypes == OPS[op].dtypes & features.dtypes, op
     assert features.contract.name == "xla-cpu"
     assert features.place == jax_device.place_of(jax_device.upload(np.zeros(1))) == "jax:cpu:1"
-    assert (features.streams, features.transfers, features.release) == (0, ("blocking",), False)
+    assert (features.streams, features.transfers, features.release) == (0, ("blocking", "shared"), False)
+    assert (features.free_after("shared"), features.compile) == ("last use", True)
     assert features.free_after("blocking") == "return"
     assert features.shapes == "pool"
 

@@ -113,10 +113,14 @@ def test_aliasing_is_as_declared(torch_device: TorchDevice, op: str) -> None:
         assert aliasing == "may" or shared == (aliasing == "view"), str(case)
 
 
+#: PyTorch has 4-bit integers in name only.
+PYTORCHS = [d for d in DTYPES if DTYPES[d].bits >= 8]
+
+
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_a_transfer_copies_and_keeps_the_layout(torch_device: TorchDevice, layout: str) -> None:
     rng = np.random.default_rng(3)
-    for dtype in DTYPES:
+    for dtype in PYTORCHS:
         for shape in ((), (3,), (2, 3), (0, 2), (2, 1, 3)):
             array = laid_out(elements(rng, dtype, shape, "bits"), layout)
             before = array.tobytes()
@@ -128,7 +132,7 @@ def test_a_transfer_copies_and_keeps_the_layout(torch_device: TorchDevice, layou
             assert downloaded.tobytes() == before
             assert type_of(downloaded) == type_of(array)
             if array.size and array.flags.writeable:
-                array.view(f"u{array.itemsize}")[...] ^= 1
+                array[...] = np.ones((), array.dtype)
                 assert torch_device.download(buffer).tobytes() == before, "the upload shares the host's memory"
             if array.size and 0 not in buffer.stride():
                 buffer.zero_()
@@ -241,7 +245,7 @@ def test_streams_and_events_go_to_pytorch(monkeypatch: pytest.MonkeyPatch, torch
 def test_the_features_say_what_pytorch_has(torch_device: TorchDevice) -> None:
     features = place(torch_device).features
     assert set(features.ops) == set(PRESENT)
-    assert features.dtypes == frozenset(DTYPES)
+    assert features.dtypes == frozenset(PYTORCHS)
     assert features.ops["add"] == OPS["add"].dtypes - {"uint16", "uint32", "uint64"}
     assert features.ops["sum"] == OPS["sum"].dtypes
     assert features.contract.name == "torch-cpu"

@@ -160,10 +160,12 @@ class Simulated:
         *,
         stream: int = 0,
         out: Buffer | None = None,
+        donate: int | None = None,
     ) -> Buffer:
         """The buffer of the result: `out`, a view of the operand, or memory that a kernel writes when it runs.
 
-        An `out` that cannot hold the result, as two of its elements share their bytes, is left alone.
+        An `out` that cannot hold the result, as two of its elements share their bytes, is left alone. A donated operand
+        is freed after the kernel, unless the result is a view of it.
         """
         instruction = self._instruction(op, tuple([b.type for b in operands]), attributes)
         type, hooks = instruction.type, self.hooks
@@ -190,6 +192,8 @@ class Simulated:
         else:
             with np.errstate(all="ignore"):
                 run()
+        if donate is not None:
+            self.release(operands[donate], stream=stream)
         return target
 
     def launch_compiled(

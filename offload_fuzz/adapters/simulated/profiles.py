@@ -57,6 +57,7 @@ def features_of(profile: Profile, name: str) -> Features:
         streams=profile.streams,
         transfers=("blocking", "async"),
         in_place=frozenset(op.name for op in ops if op.elementwise),
+        donate=frozenset(op.name for op in ops),
         peers=profile.peers,
         release=True,
         compile=True,

@@ -96,8 +96,10 @@ class Bench:
         attributes: Mapping[str, Any] | None = None,
         stream: int = 0,
         out: Any = None,
+        donate: int | None = None,
     ) -> Any:
-        modes = self.modes(stream) if out is None else {**self.modes(stream), "out": out}
+        given = {"out": out, "donate": donate}
+        modes = {**self.modes(stream), **{name: value for name, value in given.items() if value is not None}}
         return self.call("launch", op, list(operands), dict(attributes or {}), **modes)
 
     def release(self, buffer: Any, stream: int = 0) -> None:
@@ -128,7 +130,7 @@ class Bench:
     # ------------------------------------------------------------------------------------------------ what there is
     @property
     def has_async(self) -> bool:
-        return len(self.features.transfers) > 1
+        return "async" in self.features.transfers
 
     @property
     def dtypes(self) -> list[str]:

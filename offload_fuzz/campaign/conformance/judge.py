@@ -37,6 +37,8 @@ def declared(place: Place) -> dict[str, Any]:
         "transfers": list(f.transfers),
         "source_free": {t: f.free_after(t) for t in f.transfers},
         "in_place": len(f.in_place),
+        "donate": len(f.donate),
+        "compile": f.compile,
         "peers": f.peers,
         "release": f.release,
         "deterministic": f.deterministic,

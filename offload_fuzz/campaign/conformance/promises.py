@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 
 from attrs import frozen
 
-from offload_fuzz.campaign.conformance import computing, ordering, protocol, transfers
+from offload_fuzz.campaign.conformance import computing, ordering, protocol, together, transfers
 from offload_fuzz.campaign.conformance.bench import Bench, Violation
 
 
@@ -45,6 +45,10 @@ def _several(bench: Bench) -> str:
 
 def _async(bench: Bench) -> str:
     return "" if bench.has_async and bench.features.streams else "async is not among the transfers"
+
+
+def _shared(bench: Bench) -> str:
+    return "" if "shared" in bench.features.transfers else "shared is not among the transfers"
 
 
 def _free(transfer: str) -> Callable[[Bench], str]:
@@ -119,6 +123,8 @@ PROMISES: dict[str, Promise] = {p.name: p for p in (
          "copy on upload, or declare a weaker source_free for blocking", _free("blocking")),
     _row("transfers", "source_free_async", "after an async upload the host may overwrite it when declared",
          transfers.source_free_async, "declare a weaker source_free for async", _free("async")),
+    _row("transfers", "shared", "a shared upload has the bits, and the host's array is not written", together.shared,
+         "keep the host's array alive and write nothing to it, or copy", _shared),
     _row("transfers", "download_owned", "a downloaded array is the host's: its memory and the device's are two",
          transfers.download_owned, "return a copy"),
     _row("transfers", "blocking_transfers", "a blocking transfer is done when it returns", transfers.blocking_transfers,
@@ -146,6 +152,8 @@ PROMISES: dict[str, Promise] = {p.name: p for p in (
          "place_of must answer features['place'], or the op ran elsewhere: list it not", _declared("place")),
     _row("ops", "deterministic", "the same call gives the same bits again", computing.deterministic,
          "do not declare deterministic", _declared("deterministic")),
+    _row("ops", "compiled", "a region gives every result that is asked for, as the contract allows", together.compiled,
+         "number operands first, then nodes; give `results` in their order, in fresh memory", _declared("compile")),
 
     _row("aliasing", "fresh", "a result declared fresh shares no memory with an operand", computing.fresh,
          "declare the op 'may' in aliasing, or copy", _aliasing("fresh")),
@@ -153,6 +161,8 @@ PROMISES: dict[str, Promise] = {p.name: p for p in (
          "declare the op 'may' or 'fresh' in aliasing", _aliasing("view")),
     _row("aliasing", "in_place", "out= is where the result goes, and nowhere else", computing.in_place,
          "write into out's own memory, or leave the op out of in_place", _declared("in_place")),
+    _row("aliasing", "donate", "a donated operand's memory holds the result or is free, not both", together.donate,
+         "free the operand's memory after the kernel, unless the result lies there", _declared("donate")),
 
     _row("order", "streams_in_order", "a stream runs in order", ordering.streams_in_order,
          "one queue per stream, in issue order", _streams),

@@ -48,8 +48,12 @@ def arguments(bench: Bench) -> Iterator[Violation]:
 def _calls(bench: Bench) -> Iterator[tuple[str, tuple[Any, ...], dict[str, Any]]]:
     f = bench.features
     yield "upload", (0,), bench.modes(0, True)
+    if "shared" in f.transfers:
+        yield "upload", (0,), {**bench.modes(0, True), "share": True}
     yield "download", (0,), bench.modes(0, True)
     yield "launch", (0, 0, 0), {**bench.modes(0), **({"out": 0} if f.in_place else {})}
+    if f.donate:
+        yield "launch", (0, 0, 0), {**bench.modes(0), "donate": 0}
     if f.peers is not None:
         yield "copy", (0, 0), bench.modes(0, True)
     if f.streams:
@@ -58,6 +62,8 @@ def _calls(bench: Bench) -> Iterator[tuple[str, tuple[Any, ...], dict[str, Any]]
         yield "synchronize", (), {}
         yield "synchronize", (), {"stream": 0}
         yield "synchronize", (), {"event": 0}
+    if f.compile:
+        yield "launch_compiled", (0, 0, 0), bench.modes(0)
     if f.release:
         yield "release", (0,), {"stream": 0}
     if f.place is not None:
