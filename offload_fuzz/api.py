@@ -27,7 +27,8 @@ from offload_fuzz.oracles import Oracle, Verdict
 from offload_fuzz.plan import PLAIN, Plan
 from offload_fuzz.program import Program
 from offload_fuzz.report.block import finding_block
-from offload_fuzz.report.json_report import write_report
+from offload_fuzz.report.document import document
+from offload_fuzz.report.formats import check_formats, write_reports
 from offload_fuzz.strategies import placements
 from offload_fuzz.strategies.choices import Choices
 from offload_fuzz.text import print_program
@@ -61,7 +62,7 @@ def run(
     isolation: str | None = None,
     hang_after: float = 20.0,
     report_dir: str | Path | None = None,
-    write_json: bool = True,
+    reports: Sequence[str] = ("json",),
     found: Callable[[Found, Path | None], None] = lambda found, path: None,
     progress: Callable[[Report], None] = lambda report: None,
 ) -> Report:
@@ -69,12 +70,13 @@ def run(
 
     The options are those of `offload-fuzz run`; without `max_time` (seconds) and `max_cases` it takes 60 seconds.
     isolation: "process", or "inline" for no worker processes, which adapter objects need and get. report_dir: where
-    findings are stored as they are found, and report.json at the end unless `write_json` is false; nothing is stored
-    without it. found(finding, path) and progress(report) are called as results come in.
+    findings are stored as they are found, and at the end those `reports` that are files, such as "json" and "html";
+    nothing is stored without it. found(finding, path) and progress(report) are called as results come in.
 
     Raises `UsageError`, `MissingDevice` or `InternalError` when nothing could be run; what stops a campaign later is
     `report.error`.
     """
+    check_formats(reports, "run")
     devices = (devices,) if isinstance(devices, str) else tuple(devices)
     objects = [d for d in devices if not isinstance(d, str)]
     if isolation is None:
@@ -119,8 +121,8 @@ def run(
         report.folder = str(folder)
     if report.error_code not in (0, EXIT_INTERRUPTED) and not report.counts.cases and not report.findings:
         raise _stopped(report)
-    if folder is not None and write_json:
-        write_report(report, folder)
+    if folder is not None:
+        write_reports(document(report), reports, folder)
     return report
 
 

@@ -26,7 +26,7 @@ from offload_fuzz.program import Node, Program, frozen_input, pretty_by_repr
 from offload_fuzz.reference import Known
 from offload_fuzz.text import array_from, elements, parse_type, print_program
 from offload_fuzz.types import Array, ArrayType, is_complex, type_of
-from offload_fuzz.untrusted import cut, load_json, read_text, shown
+from offload_fuzz.untrusted import clean, cut, load_json, read_text, shown
 from offload_fuzz.wellformed import check_program
 
 FORMAT = "offload-fuzz case"
@@ -176,7 +176,7 @@ FINDING: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(("id", "kind", "claim", "message", "rule", "expected", "got"), (str,)),
     **dict.fromkeys(("failures", "repeats", "executions"), (int,)),
     **dict.fromkeys(("origin", "environment"), (dict,)),
-    "divergent": (int, type(None)),
+    **dict.fromkeys(("divergent", "ulps"), (int, type(None))),
     "needs": (list,),
 }
 _ID = re.compile(r"[A-Za-z0-9_-]{1,80}\Z")
@@ -325,7 +325,7 @@ class _Reader:
     def finding(self, data: dict[str, Any], program: Program) -> dict[str, Any]:
         if "finding" not in data:
             return {}
-        finding: dict[str, Any] = _clean(self.get(data, "finding", dict))
+        finding: dict[str, Any] = clean(self.get(data, "finding", dict))
         for key, kinds in FINDING.items():
             if key in finding:
                 self.get(finding, key, *kinds, at="finding")
@@ -366,17 +366,6 @@ class _Reader:
 
 def _tuples(value: Any) -> Any:
     return tuple(_tuples(v) for v in value) if isinstance(value, list) else value
-
-
-def _clean(value: Any) -> Any:
-    """JSON data with control characters escaped, so that it can be shown on a terminal."""
-    if isinstance(value, dict):
-        return {_clean(k): _clean(v) for k, v in value.items()}
-    if isinstance(value, list):
-        return [_clean(v) for v in value]
-    if isinstance(value, str) and not value.isprintable():
-        return "".join(c if c.isprintable() or c in "\n\t" else repr(c)[1:-1] for c in value)
-    return value
 
 
 def parse_case(text: str, where: str) -> tuple[Case, dict[str, Any]]:

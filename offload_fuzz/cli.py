@@ -32,9 +32,10 @@ from offload_fuzz.errors import (
     UsageError,
     one_of,
 )
+from offload_fuzz.report.formats import FORMATS, check_formats
 
-COMMANDS = ("run", "replay", "show", "known", "devices", "ops", "faults", "conformance")
-REPORTS = ("terminal", "json")
+COMMANDS = ("run", "replay", "show", "report", "known", "devices", "ops", "faults", "conformance")
+REPORTS = ", ".join(FORMATS)
 
 
 class _Commands(click.Group):
@@ -90,7 +91,7 @@ def cli(ctx: click.Context) -> None:
     default="terminal,json",
     show_default=True,
     metavar="LIST",
-    help="Reports: terminal, json.",
+    help=f"Reports: {REPORTS}.",
 )
 @_dir_option
 @_isolation_option
@@ -104,16 +105,16 @@ def run(
     Without a DEVICE, two simulated ones are tested; `offload-fuzz devices` lists others, and my.py:MyChip names an
     adapter of your own. Without --max-time and --max-cases it takes 60 seconds.
     """
-    for name in reports:
-        if name not in REPORTS:
-            raise one_of("report", name, REPORTS, "--report")
+    check_formats(reports)
     from offload_fuzz import api
     from offload_fuzz.campaign.settings import DEFAULT_DEVICES
     from offload_fuzz.finding.store import STATE
-    from offload_fuzz.report.json_report import report_text
+    from offload_fuzz.report.commands import replay_options
+    from offload_fuzz.report.document import document
+    from offload_fuzz.report.formats import render
     from offload_fuzz.report.terminal import Terminal
 
-    needed = _needed_by_replay(options)
+    needed = replay_options(options)
     terminal = Terminal(sys.stdout)
     terminal.mute = as_json or "terminal" not in reports
     chosen = devices or DEFAULT_DEVICES
@@ -121,14 +122,16 @@ def run(
         report = api.run(
             chosen,
             report_dir=report_dir or STATE,
-            write_json="json" in reports,
+            reports=reports,
             found=lambda found, path: terminal.found(found, path, needed),
             progress=terminal.progress,
             **{**options, "exclude_ops": options["exclude_ops"] or ()},
         )
     terminal.end(report)
     if as_json:
-        _print(report_text(report).rstrip("\n"))
+        _print(render("json", document(report)).rstrip("\n"))
+    if "markdown" in reports and _annotates():
+        _annotate(report_dir or STATE, document(report))
     if report.error:
         _complain(report.error)
     return report.exit_code
@@ -138,16 +141,17 @@ def _interrupt(number: int, frame: object) -> None:
     raise KeyboardInterrupt
 
 
-def _needed_by_replay(options: dict[str, Any]) -> list[str]:
-    """Options of `run` without which a replay would not see the same."""
-    from offload_fuzz.oracles import ORACLES
+def _annotates() -> bool:
+    """Whether this runs on a host that shows annotations."""
+    return os.environ.get("GITHUB_ACTIONS") == "true"
 
-    needed = [part for name in options["load"] for part in ("--load", name)]
-    if options["contract"] is not None:
-        needed += ["--contract", options["contract"]]
-    if options["oracles"] is not None and not set(options["oracles"]) <= ORACLES.keys():
-        needed += ["--oracles", ",".join(options["oracles"])]
-    return needed
+
+def _annotate(folder: str, data: dict[str, Any]) -> None:
+    """Name the findings in the words of the host."""
+    from offload_fuzz.report.annotations import annotation_lines
+
+    for line in annotation_lines(data, folder):
+        print(line, file=sys.stderr, flush=True)  # the host reads both streams, and --json owns the other
 
 
 # ----------------------------------------------------------------------------------------------------------- replay
@@ -246,6 +250,49 @@ def show(what: str | None, report_dir: str | None, load: tuple[str, ...], as_jso
         _print(json.dumps(rows, indent=1))
     else:
         _print(table(rows, ("id", "kind", "nodes", "message")) if rows else "no findings are stored here")
+    return EXIT_OK
+
+
+# ----------------------------------------------------------------------------------------------------------- report
+@cli.command()
+@click.argument("file", metavar="FILE|DIR")
+@click.option(
+    "--report",
+    "reports",
+    callback=_names,
+    default="terminal",
+    show_default=True,
+    metavar="LIST",
+    help=f"Reports: {REPORTS}.",
+)
+@click.option("--report-dir", metavar="DIR", help="Folder to write to.  [default: that of FILE]")
+@_load_option
+@_json_option
+def report(file: str, reports: tuple[str, ...], report_dir: str | None, load: tuple[str, ...], as_json: bool) -> int:
+    """Make other reports of a report.json, such as --report html,junit.
+
+    FILE may be the folder that holds it. The exit code says whether the reports were made, not what was found.
+    """
+    check_formats(reports)
+    from offload_fuzz.report.formats import render, write_reports
+    from offload_fuzz.report.reader import read_report
+
+    _load(load)
+    data = read_report(file)
+    own = Path(file) if Path(file).is_dir() else Path(file).parent
+    folder = own if report_dir is None else Path(report_dir)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"folder {folder} cannot be made: {error.strerror}; give another with --report-dir") from None
+    written = write_reports(data, reports, folder)
+    if as_json:
+        _print(json.dumps({"written": [str(path) for path in written]}))
+    else:
+        for text in [render(name, data) for name in reports if not FORMATS[name].file] or map(str, written):
+            _print(text.rstrip("\n"))
+    if "markdown" in reports and _annotates():
+        _annotate(str(own), data)
     return EXIT_OK
 
 

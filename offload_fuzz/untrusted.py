@@ -37,6 +37,17 @@ def shown(value: Any, width: int = 60) -> str:
         return f"<{type(value).__name__}>"
 
 
+def clean(value: Any) -> Any:
+    """JSON data with control characters escaped, so that it can be shown on a terminal."""
+    if isinstance(value, dict):
+        return {clean(k): clean(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [clean(v) for v in value]
+    if isinstance(value, str) and not value.isprintable():
+        return "".join(c if c.isprintable() or c in "\n\t" else repr(c)[1:-1] for c in value)
+    return value
+
+
 def read_text(path: str | Path) -> str:
     """The UTF-8 text of a regular file of at most `MAX_BYTES`."""
     where = str(path)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from offload_fuzz.enclosure import Enclosure
 from offload_fuzz.execute import Run
 from offload_fuzz.trial import Trial
 from offload_fuzz.types import Array, differing
 
-from .enclosed import element_text, first_index, same_type
+from .enclosed import distance, element_text, first_index, same_type
 from .verdict import FAIL, PASS, UNKNOWN, Verdict
 
 CLAIM = "plans of one program agree bitwise where one result is allowed"
@@ -56,5 +57,5 @@ class PlacementInvariant:
             i, j, got, expected = j, i, expected, got
         return Verdict(
             FAIL, "plans disagree", CLAIM, f"{where} is {got} under one plan but {expected} under another", i, v, "",
-            expected, got, control=j,
+            expected, got, control=j, ulps=distance(a[at], Enclosure(b, b), at),
         )  # fmt: skip  # one verdict

@@ -93,7 +93,7 @@ class WithinContract:
         where = f"v{v}{list(at) if at else ''}"
         return Verdict(
             FAIL, "wrong value", CLAIM, f"{where} is {got} but should be {expected} ({share} wrong)", plan, v, rule,
-            expected, got, local=local,
+            expected, got, local=local, ulps=distance(array[at], e, at),
         )  # fmt: skip  # one verdict
 
 
@@ -114,6 +114,27 @@ def same_type(array: Any, type: ArrayType) -> bool:
 def first_index(wrong: Array) -> tuple[int, ...]:
     """The index of the first True."""
     return tuple(int(i) for i in np.argwhere(wrong)[0]) if wrong.ndim else ()
+
+
+def distance(got: Any, e: Enclosure, at: tuple[int, ...]) -> int | None:
+    """How many representable numbers a real float is from the nearest that is allowed, -0 and +0 being two.
+
+    None for other dtypes, for NaN, and where no number is allowed.
+    """
+    x = np.asarray(got)
+    if not is_float(x.dtype) or np.isnan(x):
+        return None
+    key, found = int(ordinal(x)), []
+    for lo, hi in ((e.lo, e.hi), (e.lo2, e.hi2)):
+        if lo is None or hi is None or np.isnan(lo[at]) or np.isnan(hi[at]):
+            continue
+        low, high = int(ordinal(np.asarray(lo[at]))), int(ordinal(np.asarray(hi[at])))
+        if low <= high:
+            found.append(max(low - key, key - high, 0))
+    for flag, infinity in ((e.ninf, -np.inf), (e.pinf, np.inf)):
+        if flag is not None and bool(flag[at]):
+            found.append(abs(int(ordinal(np.asarray(infinity, x.dtype))) - key))
+    return min(found, default=None)
 
 
 def element_text(element: Any) -> str:

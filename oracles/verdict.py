@@ -18,7 +18,8 @@ class Verdict:
 
     plan: the position in the trial of the plan that fails; control: that of one it disagrees with. value: the value
     number at fault, where one is known. rule: why the expected set is what it is. expected, got: element texts.
-    unknowns: how many results could not be judged.
+    ulps: for real floats, how many representable numbers lie between what came and the nearest that is allowed, which
+    counts itself: 1 is the next number. unknowns: how many results could not be judged.
     """
 
     outcome: str
@@ -33,6 +34,7 @@ class Verdict:
     control: int | None = None
     unknowns: int = 0
     local: bool = field(default=False)
+    ulps: int | None = None
 
     @property
     def failed(self) -> bool:

@@ -11,6 +11,9 @@ from offload_fuzz.errors import MissingDevice
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
+        "--without-browser", action="store_true", help="skip what needs a headless browser, also where CI is set"
+    )
+    parser.addoption(
         "--require-backends", action="store_true", help="a real backend that is missing fails its tests, not skips them"
     )
 

@@ -36,6 +36,10 @@ class Counts:
     nodes: dict[str, int] = field(factory=Counter)
     ops: dict[str, int] = field(factory=Counter)
     freedoms: dict[str, int] = field(factory=Counter)
+    runnable: dict[str, int] = field(factory=Counter)
+    placed: dict[str, int] = field(factory=Counter)
+    crossable: dict[str, int] = field(factory=Counter)
+    crossed: dict[str, int] = field(factory=Counter)
 
     def merge(self, other: Mapping[str, Any]) -> None:
         """Add counts given as a mapping."""

@@ -11,6 +11,9 @@ from offload_fuzz.campaign.counts import Counts
 from offload_fuzz.campaign.settings import Settings
 from offload_fuzz.errors import EXIT_FINDING, EXIT_INCONCLUSIVE, EXIT_NOTHING_TESTED, EXIT_OK
 
+FORMAT = "offload-fuzz report"
+VERSION = 1
+
 
 @define
 class Found:
@@ -63,10 +66,10 @@ class Report:
         return EXIT_OK if self.counts.cases else EXIT_NOTHING_TESTED
 
     def to_json(self) -> dict[str, Any]:
-        """The content of report.json."""
+        """What the campaign itself knows of report.json; `report.document` adds the rest."""
         return {
-            "format": "offload-fuzz report",
-            "version": 1,
+            "format": FORMAT,
+            "version": VERSION,
             "settings": asdict(self.settings),
             "counts": self.counts.as_json(),
             "median_nodes": self.counts.median_nodes,

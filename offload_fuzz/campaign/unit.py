@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from offload_fuzz.adapters.pool import host, open_places
 from offload_fuzz.campaign.counts import Counts
+from offload_fuzz.campaign.coverage import count_pairs, count_placed
 from offload_fuzz.campaign.extension import find_oracles, find_strategy, load
 from offload_fuzz.campaign.journal import GENERATING, RUNNING, SHRINKING
 from offload_fuzz.campaign.settings import Settings
@@ -112,8 +113,11 @@ def plans_of(case: Case, entropy: bytes, spec: str, places: tuple[Place, ...]) -
     plans = [case.plan]
     for i, placement in enumerate(found):
         plans.append(plan_for(program, placement, places, Choices.expanded(entropy + i.to_bytes(4, "big"), size)))
-    c = coverage(program, allowed, len(places), [case.plan.devices(program), *found])
-    return plans, Counts(pairs_covered=c.covered, pairs_reachable=c.reachable, pairs_unreachable=c.unreachable)
+    done = [case.plan.devices(program), *found]
+    c = coverage(program, allowed, len(places), done)
+    counts = Counts(pairs_covered=c.covered, pairs_reachable=c.reachable, pairs_unreachable=c.unreachable)
+    count_pairs(counts, program, allowed, done)
+    return plans, counts
 
 
 def is_large(case: Case) -> bool:
@@ -252,6 +256,7 @@ class Unit:
             counts.wild += is_wild(case)
             counts.large += is_large(case)
             counts.skipped += case.skipped
+        count_placed(counts, case.program, plans[start:])
         counts.judged += (len(plans) - start) * len(case.program.outputs)
         counts.unknown += unknown
         counts.vacuous += sum(e is not None and e.is_vacuous for e in trial.expected)

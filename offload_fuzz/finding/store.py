@@ -46,6 +46,7 @@ def verdict_json(verdict: Verdict) -> dict[str, Any]:
         "rule": verdict.rule,
         "expected": verdict.expected,
         "got": verdict.got,
+        "ulps": verdict.ulps,
         "divergent": verdict.value,
     }
 

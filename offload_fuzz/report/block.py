@@ -30,7 +30,7 @@ def finding_block(
     lines = [_title(known, count), f"  {known.get('message', '')}"]
     lines += _rows(("claim", known.get("claim")), ("rule", known.get("rule")))
     lines += ["", *(f"  {line}" for line in program_lines(case, known.get("divergent"))), ""]
-    lines += _labelled("inputs", [f"v{v} = {_data(x)}" for v, x in enumerate(case.program.inputs)])
+    lines += _labelled("inputs", input_lines(case))
     lines += _rows(("expected", known.get("expected")), ("got", known.get("got")))
     lines += _labelled("needs" if known.get("needs") else "choices", _needs(case, known))
     if case.control is not None:
@@ -38,7 +38,7 @@ def finding_block(
     lines += _labelled("devices", [f"d{i} = {name}" for i, name in enumerate(case.devices)])
     lines += _rows(("failed", _failed(known)), ("seed", _origin(known)))
     if path is not None:
-        lines += _labelled("replay", _commands(case, path, options))
+        lines += _labelled("replay", replay_commands(case, path, options))
     return "\n".join(lines)
 
 
@@ -56,6 +56,11 @@ def program_lines(case: Case, divergent: int | None = None) -> list[str]:
         return f"{name}   <- {MARK}" if v == divergent else name
 
     return print_program(case.program, note=note).split("\n")
+
+
+def input_lines(case: Case) -> list[str]:
+    """`v0 = 1, 1`, for each input its first elements."""
+    return [f"v{v} = {_data(x)}" for v, x in enumerate(case.program.inputs)]
 
 
 def _data(x: Array) -> str:
@@ -77,18 +82,24 @@ def _element(x: Array, i: int) -> str:
     return short if float(value[0]) == float(short) else str(exact)
 
 
+def choices_of(case: Case, known: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """phrase and passes_when_plain of each choice that is not plain; the latter is None where nobody tried."""
+    choices = [describe(case.program, key, choice) for key, choice in case.plan.non_plain()]
+    return list(known.get("needs") or [{"phrase": c, "passes_when_plain": None} for c in choices])
+
+
 def _needs(case: Case, known: Mapping[str, Any]) -> list[str]:
     """The choices that are not plain, where they were diagnosed each with what came of turning it alone plain."""
-    found = known.get("needs") or []
-    if found:
-        width = max(len(n["phrase"]) for n in found)
-        return [
-            f"{n['phrase'].ljust(width)}   "
-            + ("turning it plain makes it pass" if n["passes_when_plain"] else "still fails without it")
-            for n in found
-        ]
-    choices = [describe(case.program, key, choice) for key, choice in case.plan.non_plain()]
-    return choices or ["none: the plan is plain"]
+    found = choices_of(case, known)
+    width = max((len(n["phrase"]) for n in found), default=0)
+    told = {True: "turning it plain makes it pass", False: "still fails without it"}
+    lines = [
+        n["phrase"]
+        if n["passes_when_plain"] is None
+        else f"{n['phrase'].ljust(width)}   {told[n['passes_when_plain']]}"
+        for n in found
+    ]
+    return lines or ["none: the plan is plain"]
 
 
 def _control(program: Program, control: Plan) -> list[str]:
@@ -114,7 +125,8 @@ def _origin(known: Mapping[str, Any]) -> str:
     return text
 
 
-def _commands(case: Case, path: str, options: Sequence[str]) -> list[str]:
+def replay_commands(case: Case, path: str, options: Sequence[str]) -> list[str]:
+    """The command that replays the case in a file, and below it what else it could do."""
     command = " ".join(["offload-fuzz", "replay", shlex.quote(path), *map(shlex.quote, options)])
     command += "".join(f" --device d{i}={shlex.quote(s)}" for i, s in enumerate(case.devices) if is_code(s))
     if any(OPS[n.op].custom for n in case.program.nodes) and "--load" not in options:

@@ -38,8 +38,18 @@ WIDTH = 100
 
 def summary(report: Report) -> str:
     """All honesty counts and the verdict, without a newline at the end."""
+    return summary_text(rows(report))
+
+
+def summary_text(labelled: Sequence[tuple[str, str]]) -> str:
+    """Labels and texts as lines of at most `WIDTH`."""
+    return "\n".join(_wrapped(label, text) for label, text in labelled)
+
+
+def rows(report: Report) -> list[tuple[str, str]]:
+    """Label and text of every honesty count and of the verdict."""
     c = report.counts
-    rows = [
+    return [
         ("ran", _ran(report)),
         ("pairs", _pairs(c)),
         ("programs", f"median {number(c.median_nodes, 'node')}; {share(c.wild, c.programs)} wild, "
@@ -50,10 +60,10 @@ def summary(report: Report) -> str:
         ("left out", f"{c.skipped:,} skipped, {c.rejected:,} rejected"),
         ("failures", _failures(report)),
         ("took", f"{report.seconds:.1f} s, {_rate(report)}; seed {report.settings.seed}"),
+        *[("excused", f"{f.id}, {number(f.count, 'time')}: {f.excuse}") for f in report.findings if f.excuse],
+        *[("warning", text) for text in report.warnings],
+        ("verdict", verdict(report)),
     ]  # fmt: skip  # one row each
-    rows += [("excused", f"{f.id}, {number(f.count, 'time')}: {f.excuse}") for f in report.findings if f.excuse]
-    rows += [("warning", text) for text in report.warnings]
-    return "\n".join(_wrapped(label, text) for label, text in [*rows, ("verdict", verdict(report))])
 
 
 def _wrapped(label: str, text: str) -> str:

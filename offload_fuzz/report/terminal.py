@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
@@ -11,7 +11,7 @@ from typing import IO, Any
 from offload_fuzz.campaign.report import Found, Report
 from offload_fuzz.case import parse_case
 from offload_fuzz.report.block import finding_block
-from offload_fuzz.report.summary import number, summary
+from offload_fuzz.report.summary import number, summary, summary_text
 
 #: Seconds between two progress lines where there is no terminal to draw on.
 EVERY = 10.0
@@ -117,3 +117,9 @@ class Terminal:
     def end(self, report: Report) -> None:
         """The summary."""
         self.line(summary(report))
+
+
+def render(data: Mapping[str, Any]) -> str:
+    """What a terminal shows of a finished campaign, from what report.json holds: each finding, then the summary."""
+    blocks = [f["text"] for f in data["findings"]]
+    return "\n\n".join([*blocks, summary_text([(row["label"], row["text"]) for row in data["summary"]])]) + "\n"

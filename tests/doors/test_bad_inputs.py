@@ -97,7 +97,7 @@ RUNS: dict[str, tuple[int, str]] = {
     "--workers 0": (2, "--workers is 0 but should be at least 1 [run]"),
     "--max-nodes 0": (2, "--max-nodes is 0 but should be at least 1 [run]"),
     "--stop-after 0": (2, "--stop-after is 0 but should be at least 1 [run]"),
-    "--report xml": (2, "report is 'xml' but should be one of terminal, json [--report]"),
+    "--report xml": (2, "report is 'xml' but should be one of terminal, json, junit, markdown, sarif, html [--report]"),
     "--report-dir chips.py": (2, "state folder chips.py cannot be written: "),
     "--isolation thread": (2, "isolation is 'thread' but should be one of process, inline [run]"),
     "--max-tim 3s": (2, "No such option '--max-tim'"),

@@ -14,6 +14,7 @@ from offload_fuzz.campaign.settings import Settings
 from offload_fuzz.case import read_case
 from offload_fuzz.plan import Plan
 from offload_fuzz.report.block import finding_block
+from offload_fuzz.report.document import document
 from offload_fuzz.report.summary import share, summary, verdict
 from offload_fuzz.report.terminal import Terminal, progress_text, time_left
 
@@ -174,7 +175,7 @@ def test_a_stream_that_is_gone_makes_it_silent() -> None:
 
 
 def test_report_json_is_what_docs_files_says() -> None:
-    data = json.loads(json.dumps(a_report().to_json()))
+    data = document(a_report())
     documented = (EXAMPLE.parents[2] / "docs" / "files.md").read_text()
     case = json.loads(EXAMPLE.read_text())
     for key in (*data, *Counts().__attrs_attrs__, *data["findings"][0], *case, *case["finding"]):
