@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from html.parser import HTMLParser
 from itertools import pairwise
 from typing import Any
@@ -306,7 +306,7 @@ class Page(HTMLParser):
 
 @pytest.fixture(params=["two", "empty", "hostile", "many"])
 def page(request: pytest.FixtureRequest) -> Page:
-    datas = {"hostile": hostile, "many": lambda: many(20)}
+    datas: dict[str, Callable[[], dict[str, Any]]] = {"hostile": hostile, "many": lambda: many(20)}
     data = datas[request.param]() if request.param in datas else stored(request.param)
     return Page(render("html", data))
 
