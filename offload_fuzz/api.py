@@ -20,6 +20,7 @@ from offload_fuzz.device import Place
 from offload_fuzz.errors import EXIT_INTERRUPTED, InternalError, MissingDevice, OffloadError, UsageError, one_of
 from offload_fuzz.finding.diagnose import diagnose
 from offload_fuzz.finding.examine import Examiner
+from offload_fuzz.finding.excuses import excuses
 from offload_fuzz.finding.replay import with_devices
 from offload_fuzz.finding.store import files_below, state_folder, verdict_json, write_finding
 from offload_fuzz.oracles import Oracle, Verdict
@@ -54,6 +55,9 @@ def run(
     oracles: Sequence[str] | None = None,
     contract: str | None = None,
     load: Sequence[str] = (),
+    known: str | None = None,
+    baseline: str | None = None,
+    fail_on: Sequence[str] | None = None,
     stop_after: int | None = None,
     isolation: str | None = None,
     hang_after: float = 20.0,
@@ -98,17 +102,21 @@ def run(
         oracles=oracles,
         contract=contract,
         load=load,
+        known=known,
+        baseline=baseline,
+        fail_on=fail_on,
         stop_after=stop_after,
         isolation=isolation,
         hang_after=hang_after,
     )
+    excused = excuses(known, baseline, fail_on, custom=bool(load))
     load_extensions(options.load)  # also here, as findings with ops of their own are printed in this process
     folder = None if report_dir is None else state_folder(report_dir)
 
     def keep(new: Found) -> None:
         found(new, None if folder is None else write_finding(folder, new.id, new.text))
 
-    report = Campaign(options, progress, keep).run()
+    report = Campaign(options, progress, keep, excused).run()
     if folder is not None:
         report.folder = str(folder)
     if report.error_code not in (0, EXIT_INTERRUPTED) and not report.counts.cases and not report.findings:

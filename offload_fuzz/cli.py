@@ -6,13 +6,22 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
 from offload_fuzz import __version__
+from offload_fuzz.cli_findings import known
+from offload_fuzz.cli_options import EXIT_CODES
+from offload_fuzz.cli_options import dir_option as _dir_option
+from offload_fuzz.cli_options import isolation_option as _isolation_option
+from offload_fuzz.cli_options import json_option as _json_option
+from offload_fuzz.cli_options import load_option as _load_option
+from offload_fuzz.cli_options import names as _names
+from offload_fuzz.cli_options import roles as _roles
+from offload_fuzz.cli_options import seconds as _seconds
 from offload_fuzz.errors import (
     EXIT_FINDING,
     EXIT_INTERNAL,
@@ -25,20 +34,8 @@ from offload_fuzz.errors import (
 )
 from offload_fuzz.report.formats import FORMATS, check_formats
 
-F = TypeVar("F", bound=Callable[..., Any])
-COMMANDS = ("run", "replay", "show", "report", "devices", "ops", "faults", "conformance")
+COMMANDS = ("run", "replay", "show", "report", "known", "devices", "ops", "faults", "conformance")
 REPORTS = ", ".join(FORMATS)
-UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
-EXIT_CODES = """\b
-Exit codes:
-    0  nothing to fail on
-    1  a finding that counts
-    2  wrong usage, configuration or adapter
-    3  inconclusive
-    4  device or library missing
-    5  nothing was tested
-   70  internal error
-  130  interrupted, reports written"""
 
 
 class _Commands(click.Group):
@@ -58,62 +55,6 @@ def cli(ctx: click.Context) -> None:
     """
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help())
-
-
-# ---------------------------------------------------------------------------------------------------------- options
-def _seconds(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
-    """`60s`, `500ms`, `5m`, `1.5h`, a number alone is seconds; as seconds."""
-    if value is None:
-        return None
-    text = value.strip().lower()
-    unit = next((u for u in UNITS if text.endswith(u)), "")
-    try:
-        seconds = float(text.removesuffix(unit)) * UNITS.get(unit, 1.0)
-    except ValueError:
-        seconds = -1.0
-    if not 0 <= seconds < 1e9:
-        raise UsageError(f"{param.opts[-1]} is {value!r} but should be a duration such as 500ms, 60s, 5m or 1h")
-    return seconds
-
-
-def _names(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[str, ...] | None:
-    """`a,b,c` as a tuple of at least one name."""
-    if value is None:
-        return None
-    found = tuple(n.strip() for n in value.split(",") if n.strip())
-    if not found:
-        raise UsageError(f"{param.opts[-1]} is {value!r} but should be names with commas between them")
-    return found
-
-
-def _load_option(command: F) -> F:
-    return click.option(
-        "--load", multiple=True, metavar="FILE|MODULE", help="Import ops, strategies, oracles or faults; repeatable."
-    )(command)
-
-
-def _isolation_option(command: F) -> F:
-    kinds = "process: a crash or a hang is a finding like others; inline: everything in this process."
-    silence = click.option(
-        "--hang-after",
-        callback=_seconds,
-        default="20s",
-        show_default=True,
-        metavar="DURATION",
-        help="Silence that is a hang.",
-    )
-    isolation = click.option("--isolation", default="process", show_default=True, metavar="KIND", help=kinds)
-    return isolation(silence(command))
-
-
-def _json_option(command: F) -> F:
-    return click.option("--json", "as_json", is_flag=True, help="Print JSON and nothing else.")(command)
-
-
-def _dir_option(command: F) -> F:
-    return click.option(
-        "--report-dir", metavar="DIR", help="State folder for findings and reports.  [default: .offload-fuzz]"
-    )(command)
 
 
 # -------------------------------------------------------------------------------------------------------------- run
@@ -137,7 +78,12 @@ def _dir_option(command: F) -> F:
 @click.option("--strategy", metavar="NAME", help="Draw cases from this strategy of a loaded file.")
 @click.option("--oracles", callback=_names, metavar="LIST", help="Only these judges, built in or loaded.")
 @click.option("--contract", metavar="FILE", help="What the devices promise: a TOML file, or a shipped contract's name.")
-@click.option("--stop-after", type=int, metavar="N", help="Stop after N findings.")
+@click.option("--known", metavar="FILE", help="Known issues, which do not fail the run; see `offload-fuzz known`.")
+@click.option("--baseline", metavar="FILE", help="An earlier report.json, whose findings do not fail the run.")
+@click.option(
+    "--fail-on", callback=_names, metavar="LIST", help="Only findings of these kinds fail the run: crash, ..."
+)
+@click.option("--stop-after", type=int, metavar="N", help="Stop after N findings that fail the run.")
 @click.option(
     "--report",
     "reports",
@@ -217,6 +163,9 @@ def _annotate(folder: str, data: dict[str, Any]) -> None:
 @click.option(
     "--repeat", type=click.IntRange(1), default=1, show_default=True, metavar="N", help="Run each case N times."
 )
+@click.option(
+    "--until-fail", callback=_seconds, metavar="DURATION", help="Run each case until it fails or the time is up."
+)
 @click.option("--oracles", callback=_names, metavar="LIST", help="Only these judges, built in or loaded.")
 @click.option("--contract", metavar="FILE", help="What the devices promise, as in `run`.")
 @_isolation_option
@@ -230,6 +179,8 @@ def replay(
 
     A case runs on the devices that its file names; `--device d0=mychip:0` fills role d0 with another.
     """
+    if job["repeat"] > 1 and job["until_fail"] is not None:
+        raise UsageError("--repeat and --until-fail both say how often a case is run; give one of them [replay]")
     if not what:
         raise UsageError("no case is named but should be: a file, a folder or an ID; `offload-fuzz show` lists them")
     if isolation not in ("process", "inline"):
@@ -258,16 +209,6 @@ def replay(
     elif len(records) > 1 or code in (EXIT_OK, EXIT_FINDING, EXIT_INCONCLUSIVE):
         _print(replay_summary(records))
     return code
-
-
-def _roles(given: Sequence[str]) -> dict[str, str]:
-    found = {}
-    for item in given:
-        role, equals, name = item.partition("=")
-        if not (role and equals and name):
-            raise UsageError(f"--device is {item!r} but should be ROLE=NAME such as d0=torch:cpu")
-        found[role] = name
-    return found
 
 
 @cli.command("replay-worker", hidden=True)
@@ -426,6 +367,9 @@ def conformance(device: str, hang_after: float, load: tuple[str, ...], as_json: 
     else:
         _print(conformance_text(device, declares["declares"], records, code))
     return code
+
+
+cli.add_command(known)
 
 
 # ------------------------------------------------------------------------------------------------------------- main

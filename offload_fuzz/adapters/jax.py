@@ -227,7 +227,7 @@ class JaxDevice:
         """Whether an element of a dtype goes to the device and comes back in it."""
         element = np.zeros(1, DTYPES[dtype].np)
         try:
-            return self.download(self.upload(element)).dtype == element.dtype
+            return bool(self.download(self.upload(element)).dtype == element.dtype)
         except (TypeError, ValueError, RuntimeError):
             return False
 

@@ -20,6 +20,7 @@ from offload_fuzz.campaign.report import Found, Report
 from offload_fuzz.campaign.settings import UNIT_CASES, Settings
 from offload_fuzz.campaign.unit import Unit, open_workbench
 from offload_fuzz.errors import EXIT_INTERNAL, EXIT_INTERRUPTED, OffloadError
+from offload_fuzz.finding.excuses import Excuses
 
 Progress = Callable[[Report], None]
 #: Deaths of one unit after which its rest is given up.
@@ -65,12 +66,14 @@ class Campaign:
         options: Settings,
         progress: Progress = lambda report: None,
         found: Callable[[Found], None] = lambda f: None,
+        excuses: Excuses | None = None,
     ) -> None:
         self.options = options
         self.plan = _Plan(options)
         self.progress = progress
         self.found = found
-        self.report = Report(options)
+        self.excuses = excuses or Excuses()
+        self.report = Report(options, warnings=list(self.excuses.warnings))
         self.units: dict[int, UnitResult] = {}
         self.next_unit = 0
         self.next_merge = 0
@@ -264,7 +267,7 @@ class Campaign:
             self.stopping = True
 
     def _enough(self) -> bool:
-        return self.options.stop_after is not None and len(self.report.findings) >= self.options.stop_after
+        return self.options.stop_after is not None and len(self.report.counting) >= self.options.stop_after
 
     def _merge_rest(self) -> None:
         for number in sorted(self.units):
@@ -283,7 +286,7 @@ class Campaign:
             self._add(id, text)
         for record in result.pending.values():  # found, but not reduced when the time was up or the worker died
             self.report.counts.unshrunk += 1
-            self._add(record["id"], record["text"])
+            self._add(record["id"], record["text"], reduced=False)
 
     def _merge_deaths(self, result: UnitResult) -> None:
         for death in result.deaths:
@@ -293,12 +296,13 @@ class Campaign:
                 self._add(*found)
         result.deaths.clear()
 
-    def _add(self, id: str, text: str) -> None:
+    def _add(self, id: str, text: str, reduced: bool = True) -> None:
         for f in self.report.findings:
             if f.id == id:
                 f.count += 1
                 return
         found = Found(id, text)
+        found.excuse = self.excuses.excuse(id, found.data, reduced)
         self.report.findings.append(found)
         self.found(found)
 

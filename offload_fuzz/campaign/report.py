@@ -17,11 +17,12 @@ VERSION = 1
 
 @define
 class Found:
-    """One finding: its ID, the text of its case file, and how often it came up; where it first did."""
+    """One finding: its ID, the text of its case file, how often it came up, and why it does not fail the run, if so."""
 
     id: str
     text: str
     count: int = 1
+    excuse: str = ""
 
     @property
     def data(self) -> dict[str, Any]:
@@ -46,13 +47,19 @@ class Report:
     error: str = ""
     error_code: int = 0
     folder: str = ""
+    warnings: list[str] = field(factory=list)
+
+    @property
+    def counting(self) -> list[Found]:
+        """The findings that fail the run."""
+        return [f for f in self.findings if not f.excuse]
 
     @property
     def exit_code(self) -> int:
         """The exit code of the command line."""
         if self.error_code:
             return self.error_code
-        if self.findings:
+        if self.counting:
             return EXIT_FINDING
         if self.counts.judged and self.counts.unknown >= self.counts.judged:
             return EXIT_INCONCLUSIVE
@@ -69,5 +76,6 @@ class Report:
             "seconds": round(self.seconds, 3),
             "exit_code": self.exit_code,
             "error": self.error,
-            "findings": [{"id": f.id, "count": f.count, "case": f.data} for f in self.findings],
+            "warnings": self.warnings,
+            "findings": [{"id": f.id, "count": f.count, "excuse": f.excuse, "case": f.data} for f in self.findings],
         }

@@ -50,6 +50,9 @@ class Settings:
     oracles: tuple[str, ...] | None = field(default=None, converter=_tuple_or_none)
     contract: str | None = None
     load: tuple[str, ...] = field(default=(), converter=_tuple)
+    known: str | None = None
+    baseline: str | None = None
+    fail_on: tuple[str, ...] | None = field(default=None, converter=_tuple_or_none)
     stop_after: int | None = field(default=None, validator=_at_least(1))
     isolation: str = "process"
     hang_after: float = field(default=20.0, validator=_at_least(1))

@@ -8,7 +8,8 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -28,6 +29,8 @@ FIXED, FAILED, FLAKY, UNCLEAR, ERROR = "FIXED", "FAILED", "FLAKY", "UNKNOWN", "E
 EXIT_CODES = {FIXED: EXIT_OK, FAILED: EXIT_FINDING, FLAKY: EXIT_FINDING, UNCLEAR: EXIT_INCONCLUSIVE}
 #: Time that a replaying process may take to import what it needs.
 STARTUP_SECONDS = 120.0
+#: Called after each run with the failures and runs so far.
+Tick = Callable[[int, int], None]
 
 
 @frozen(eq=False)
@@ -35,6 +38,7 @@ class Replay:
     """What one file gave. failures of runs: how often it failed; verdict: of the last failure, or the last run.
 
     finding: what the file says of the failure. message and error_code: why there is no verdict, for an ERROR.
+    until_fail: it was run until it failed, so that the number of runs says nothing by itself.
     """
 
     path: str
@@ -46,6 +50,7 @@ class Replay:
     runs: int = 0
     message: str = ""
     error_code: int = 0
+    until_fail: bool = False
 
     @property
     def exit_code(self) -> int:
@@ -80,8 +85,12 @@ def replay_case(
     repeat: int = 1,
     oracles: Sequence[Oracle] | None = None,
     contract: str | None = None,
+    until_fail: float | None = None,
+    tick: Tick = lambda failures, runs: None,
 ) -> Replay:
     """Run a case `repeat` times on its devices, judged by `oracles` (default: all) under `contract` (default: theirs).
+
+    until_fail: instead of `repeat` times, until it fails or so many seconds are up, at least once.
 
     Raises `UsageError` or `MissingDevice` when the devices cannot be had.
     """
@@ -90,19 +99,26 @@ def replay_case(
         named = contract_named(contract)
         places = (places[0], *(evolve(p, features=evolve(p.features, contract=named)) for p in places[1:]))
     examiner = Examiner(places, default_oracles() if oracles is None else oracles)
-    failures, last = 0, None
-    verdict = Verdict("pass")
-    for _ in range(repeat):
+    failures, runs, last = 0, 0, None
+    end = None if until_fail is None else time.monotonic() + until_fail
+    while runs < repeat if end is None else not failures and (not runs or time.monotonic() < end):
         verdict = examiner.examine(case)
+        runs += 1
         if verdict.failed:
             failures, last = failures + 1, verdict
+        tick(failures, runs)
     if failures:
-        status = FAILED if failures == repeat else FLAKY
+        status = status_of(failures, runs)
     elif verdict.outcome == UNKNOWN or _expectation_changed(case, examiner):
         status = UNCLEAR
     else:
         status = FIXED
-    return Replay(path, status, case, finding, last or verdict, failures, repeat)
+    return Replay(path, status, case, finding, last or verdict, failures, runs, until_fail=until_fail is not None)
+
+
+def status_of(failures: int, runs: int) -> str:
+    """FAILED if all runs failed, FLAKY if some did."""
+    return FAILED if failures == runs else FLAKY
 
 
 def _expectation_changed(case: Case, examiner: Examiner) -> bool:
@@ -125,12 +141,15 @@ def replay_file(
     repeat: int = 1,
     oracles: Sequence[Oracle] | None = None,
     contract: str | None = None,
+    until_fail: float | None = None,
+    tick: Tick = lambda failures, runs: None,
 ) -> Replay:
     """Replay one file; whatever is wrong with file or devices becomes an ERROR with its message and exit code."""
     where = str(path)
     try:
         case, finding = read_case(path)
-        return replay_case(with_devices(case, devices, where), where, finding, repeat, oracles, contract)
+        placed = with_devices(case, devices, where)
+        return replay_case(placed, where, finding, repeat, oracles, contract, until_fail, tick)
     except OffloadError as error:
         return Replay(where, ERROR, None, {}, None, message=str(error), error_code=error.exit_code)
 
@@ -164,6 +183,7 @@ def supervised(command: Sequence[str], job: Mapping[str, Any], silence: float) -
                     raise _error(record)
                 yield record
                 files.pop(0)
+                at = ""
             if files:
                 yield {**_dead(files.pop(0), process, line, silence), "at": at}
         finally:

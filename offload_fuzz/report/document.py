@@ -44,7 +44,6 @@ def document(report: Report) -> dict[str, Any]:
         "summary": [{"label": label, "text": text} for label, text in rows(report)],
         "commands": {"run": run_command(report.settings)},
         "coverage": coverage_json(report.counts, names, drawn_from(report.settings)),
-        "known_issues": [],
         "findings": [_finding(f, report.folder, options) for f in report.findings],
     }
     return dict(clean(json.loads(json.dumps(data, default=_name))))
@@ -63,6 +62,7 @@ def _finding(found: Found, folder: str, options: list[str]) -> dict[str, Any]:
     return {
         "id": found.id,
         "count": found.count,
+        "excuse": found.excuse,
         **{key: known.get(key, missing) for key, missing in KNOWN.items()},
         "file": file,
         "line": line_of(case, divergent),

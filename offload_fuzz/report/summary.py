@@ -60,6 +60,8 @@ def rows(report: Report) -> list[tuple[str, str]]:
         ("left out", f"{c.skipped:,} skipped, {c.rejected:,} rejected"),
         ("failures", _failures(report)),
         ("took", f"{report.seconds:.1f} s, {_rate(report)}; seed {report.settings.seed}"),
+        *(("excused", f"{f.id}, {number(f.count, 'time')}: {f.excuse}") for f in report.findings if f.excuse),
+        *(("warning", text) for text in report.warnings),
         ("verdict", verdict(report)),
     ]  # fmt: skip  # one row each
 
@@ -73,6 +75,8 @@ def verdict(report: Report) -> str:
     n = len(report.findings)
     if n:
         text = number(n, "finding") + (f" in {report.folder}/findings" if report.folder else "")
+        excused = n - len(report.counting)
+        text += f", of which {excused:,} {'does' if excused == 1 else 'do'} not fail the run" if excused else ""
     elif report.exit_code == EXIT_NOTHING_TESTED:
         text = "no case was run"
     elif report.exit_code == EXIT_INCONCLUSIVE:

@@ -98,7 +98,10 @@ class Terminal:
             self.mute = True
 
     def found(self, found: Found, path: Path | None, options: Sequence[str] = ()) -> None:
-        """A finding, when it is first merged."""
+        """A finding, when it is first merged; one line for one that does not fail the run."""
+        if found.excuse:
+            self.line(f"{found.id}  {found.known['kind']}: {found.excuse}")
+            return
         self.line()
         self.line(found_block(found, path, options))
         self.line()
@@ -118,5 +121,5 @@ class Terminal:
 
 def render(data: Mapping[str, Any]) -> str:
     """What a terminal shows of a finished campaign, from what report.json holds: each finding, then the summary."""
-    blocks = [f["text"] for f in data["findings"]]
+    blocks = [f"{f['id']}  {f['kind']}: {f['excuse']}" if f["excuse"] else f["text"] for f in data["findings"]]
     return "\n\n".join([*blocks, summary_text([(row["label"], row["text"]) for row in data["summary"]])]) + "\n"

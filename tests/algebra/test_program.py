@@ -309,7 +309,7 @@ def test_every_choice_that_is_not_plain_fits_every_site_of_its_scope() -> None:
         (
             ("transfer", (2, 0)),
             "asynch",
-            "choice of transfer is 'asynch' but should be one of blocking, async [plan, at (2, 0)]; "
+            "choice of transfer is 'asynch' but should be one of blocking, async, shared [plan, at (2, 0)]; "
             "did you mean 'async'?",
         ),
         (("device", (2,)), 0, "plan states the plain choice of device at (2,); leave it out"),

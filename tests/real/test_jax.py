@@ -33,8 +33,9 @@ from ..devices import LAYOUTS, Case, cases, elements, laid_out
 pytestmark = pytest.mark.real_device
 CONTRACTS = (contract_named("xla-cpu"), union([contract_named("numpy"), contract_named("xla-cpu")]))
 #: JAX compiles each op for each type: a few dtypes of each kind stand for all.
-SOME_DTYPES = ("bool", "int8", "int64", "uint32", "float16", "bfloat16", "float32", "float64", "complex64")
-SOME_DTYPES += ("float8_e5m2", "uint4")
+SOME_DTYPES = (
+    "bool", "int8", "int64", "uint32", "float16", "bfloat16", "float32", "float64", "complex64", "float8_e5m2", "uint4",
+)  # fmt: skip  # names, as many as fit a line
 
 
 @pytest.fixture(autouse=True)
