@@ -10,11 +10,12 @@ MOST = 8
 
 
 def annotation_lines(data: Mapping[str, Any], folder: str) -> list[str]:
-    """One line a finding, at most `MOST`, as GitHub Actions reads them: the last says how many are left out.
+    """One line a finding that fails the run, as GitHub Actions reads them.
 
-    Source: "Workflow commands for GitHub Actions", setting an error message.
+    At most `MOST`, of which the last then says how many are left out. Source: "Workflow commands for GitHub
+    Actions", setting an error message.
     """
-    found = data["findings"]
+    found = [f for f in data["findings"] if not f["excuse"]]
     shown = found if len(found) <= MOST else found[: MOST - 1]
     lines = [
         _line(f"{f['id']}: {f['kind']}", f["message"], f"{folder}/{f['file']}" if f["file"] else "", f["line"])

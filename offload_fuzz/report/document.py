@@ -44,7 +44,6 @@ def document(report: Report) -> dict[str, Any]:
         "summary": [{"label": label, "text": text} for label, text in rows(report)],
         "commands": {"run": run_command(report.settings)},
         "coverage": coverage_json(report.counts, names, drawn_from(report.settings)),
-        "known_issues": [_known_issue(f) for f in report.findings if f.excuse],
         "findings": [_finding(f, report.folder, options) for f in report.findings],
     }
     return dict(clean(json.loads(json.dumps(data, default=_name))))
@@ -76,10 +75,6 @@ def _finding(found: Found, folder: str, options: list[str]) -> dict[str, Any]:
         "text": finding_block(case, known, path, options, found.count),
         "case": found.data,
     }
-
-
-def _known_issue(found: Found) -> dict[str, Any]:
-    return {"id": found.id, "title": str(found.known.get("message", "")), "count": found.count, "note": found.excuse}
 
 
 def line_of(case: Case, value: int | None) -> int:

@@ -25,6 +25,7 @@ def render(data: Mapping[str, Any]) -> str:
             style=style,
             script=script,
             script_hash=script_hash(script),
+            excused=[f for f in data["findings"] if f["excuse"]],
             pictures=[_picture(f) for f in data["findings"]],
             op_rows=op_rows(data),
             pair_rows=pair_rows(data),

@@ -24,14 +24,15 @@ FAILURES = (EXIT_INCONCLUSIVE, EXIT_NOTHING_TESTED)
 def render(data: Mapping[str, Any]) -> str:
     """The text of report.junit.xml."""
     findings, code = data["findings"], data["exit_code"]
+    excused = sum(bool(f["excuse"]) for f in findings)
     counts = {
         "tests": len(findings) + 1,
-        "failures": len(findings) + (code in FAILURES),
+        "failures": len(findings) - excused + (code in FAILURES),
         "errors": int(code not in (*WELL, *FAILURES)),
     }
     totals = {"name": "offload-fuzz", "time": f"{data['seconds']:.3f}", **counts}
     top = _element("testsuites", totals)
-    suite = _element("testsuite", {**totals, "skipped": 0}, top)
+    suite = _element("testsuite", {**totals, "skipped": excused}, top)
     properties = _element("properties", {}, suite)
     for name, value in _properties(data).items():
         _element("property", {"name": name, "value": value}, properties)
@@ -68,7 +69,11 @@ def _finding(suite: ET.Element, finding: Mapping[str, Any]) -> None:
     case = _case(suite, "finding", f"{finding['id']}: {finding['kind']}", "0")
     if finding["file"]:
         case.set("file", _clean(finding["file"]))
-    _element("failure", {"message": finding["message"], "type": finding["kind"]}, case, finding["text"])
+    if finding["excuse"]:
+        _element("skipped", {"message": finding["excuse"]}, case)
+        _element("system-out", {}, case, finding["text"])
+    else:
+        _element("failure", {"message": finding["message"], "type": finding["kind"]}, case, finding["text"])
 
 
 def _case(suite: ET.Element, kind: str, name: str, time: str) -> ET.Element:

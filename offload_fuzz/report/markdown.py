@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from offload_fuzz.report.gaps import gap_lines
+from offload_fuzz.untrusted import cut
 
 #: Bytes that are written. A job summary of GitHub Actions holds 1 MiB a step; the rest is for what others write there.
 MOST_BYTES = 900_000
@@ -14,16 +15,18 @@ MOST_BYTES = 900_000
 MOST_BOXES, MOST_ARROWS = 150, 400
 #: Names of one kind of gap that are listed.
 MOST_NAMES = 40
+#: Findings that do not fail the run, of which each has a line.
+MOST_EXCUSED = 100
 MARKUP = re.compile(r"([\\`*_\[\]<>|~#])")
 ENTITIES = {ord(c): f"#{ord(c)};" for c in '"#&<>`\\'} | {ord(c): " " for c in "\r\n\t"}
 
 
 def render(data: Mapping[str, Any]) -> str:
     """The text of report.md, less than 1 MiB whatever the findings are."""
-    parts = [_head(data)]
-    left = MOST_BYTES - _size(parts[0])
+    parts = [_head(data), *_excused(data)]
+    left = MOST_BYTES - sum(map(_size, parts))
     out = 0
-    for finding in data["findings"]:
+    for finding in [f for f in data["findings"] if not f["excuse"]]:
         section = next((s for s in (_section(finding), _short(finding)) if _size(s) <= left), None)
         if section is None:
             out += 1
@@ -61,10 +64,16 @@ def _head(data: Mapping[str, Any]) -> str:
     lines += [f"| {plain(row['label'])} | {plain(row['text'])} |" for row in data["summary"]]
     if data["commands"]["run"]:
         lines += ["", "The same again:", "", fenced(data["commands"]["run"], "sh")]
-    if data["known_issues"]:
-        lines += ["", "**Known issues**, which do not count:", ""]
-        lines += [f"- {plain(k['id'])}: {plain(k['title'])}" for k in data["known_issues"]]
     return "\n".join(lines) + "\n"
+
+
+def _excused(data: Mapping[str, Any]) -> list[str]:
+    """The findings that do not fail the run, at most `MOST_EXCUSED` a line each."""
+    found = [f for f in data["findings"] if f["excuse"]]
+    lines = [f"- {plain(f['id'])}: {plain(f['kind'])}: {plain(cut(f['excuse']))}" for f in found[:MOST_EXCUSED]]
+    if len(found) > MOST_EXCUSED:
+        lines.append(f"- {len(found) - MOST_EXCUSED:,} more in `report.json`")
+    return ["\n".join(["## Known issues", "", "They do not fail the run.", "", *lines]) + "\n"] if found else []
 
 
 def _title(finding: Mapping[str, Any]) -> str:

@@ -77,6 +77,8 @@ def _result(finding: Mapping[str, Any], kinds: list[str]) -> dict[str, Any]:
             "replay": finding["commands"]["replay"],
         },
     }
+    if finding["excuse"]:
+        result["suppressions"] = [{"kind": "external", "justification": finding["excuse"]}]
     location: dict[str, Any] = {}
     if finding["file"]:
         location["physicalLocation"] = {

@@ -60,8 +60,8 @@ def rows(report: Report) -> list[tuple[str, str]]:
         ("left out", f"{c.skipped:,} skipped, {c.rejected:,} rejected"),
         ("failures", _failures(report)),
         ("took", f"{report.seconds:.1f} s, {_rate(report)}; seed {report.settings.seed}"),
-        *[("excused", f"{f.id}, {number(f.count, 'time')}: {f.excuse}") for f in report.findings if f.excuse],
-        *[("warning", text) for text in report.warnings],
+        *(("excused", f"{f.id}, {number(f.count, 'time')}: {f.excuse}") for f in report.findings if f.excuse),
+        *(("warning", text) for text in report.warnings),
         ("verdict", verdict(report)),
     ]  # fmt: skip  # one row each
 

@@ -121,5 +121,5 @@ class Terminal:
 
 def render(data: Mapping[str, Any]) -> str:
     """What a terminal shows of a finished campaign, from what report.json holds: each finding, then the summary."""
-    blocks = [f["text"] for f in data["findings"]]
+    blocks = [f"{f['id']}  {f['kind']}: {f['excuse']}" if f["excuse"] else f["text"] for f in data["findings"]]
     return "\n\n".join([*blocks, summary_text([(row["label"], row["text"]) for row in data["summary"]])]) + "\n"

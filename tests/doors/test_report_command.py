@@ -118,6 +118,7 @@ def test_annotations_are_written_where_a_host_shows_them(
         {"devices": ("torch:cpu", "my chip.py:Chip"), "seed": 9, "max_time": 90.0, "workers": 2, "plans": "edges"},
         {"ops": ("add", "sum"), "exclude_ops": ("exp",), "dtypes": ("float32",), "max_nodes": 4, "strategy": "mine",
          "oracles": ("enclosed",), "contract": "xla-cpu", "load": ("a b.py", "c"), "stop_after": 2,
+         "known": "known.toml", "baseline": "old", "fail_on": ("crash",),
          "isolation": "inline", "hang_after": 2.5},
     ],
 )  # fmt: skip  # a table

@@ -30,13 +30,13 @@ HOSTILE = (
 
 
 def with_hostile_texts(data: Any, key: str = "") -> Any:
-    """Every string replaced by one that is hostile, but those whose form the schema fixes."""
+    """Every string that is not empty replaced by one that is hostile, but those whose form the schema fixes."""
     if isinstance(data, dict):
         fixed = ("format", "role", "id", "kind", "from", "to")
         return {k: v if k in fixed and isinstance(v, (str, int)) else with_hostile_texts(v, k) for k, v in data.items()}
     if isinstance(data, list):
         return [with_hostile_texts(v, key) for v in data]
-    return HOSTILE if isinstance(data, str) else data
+    return HOSTILE if isinstance(data, str) and data else data
 
 
 def hostile() -> dict[str, Any]:
@@ -44,6 +44,7 @@ def hostile() -> dict[str, Any]:
     data = with_hostile_texts(stored("two"))
     for finding in data["findings"]:
         finding["kind"] = HOSTILE
+    data["findings"][1]["excuse"] = HOSTILE
     return report_from_json(data, "hostile")
 
 
@@ -86,7 +87,7 @@ def attributes(element: Any, *names: str) -> list[str]:
     return [element.getAttribute(name) for name in names]
 
 
-@pytest.mark.parametrize("data", [stored("two"), stored("empty"), hostile(), many(30)])
+@pytest.mark.parametrize("data", [stored("two"), stored("empty"), stored("known"), many(30)])
 def test_junit_counts_are_those_of_its_elements(data: Any) -> None:
     top = junit(data)
     (suite,) = top.getElementsByTagName("testsuite")
@@ -97,6 +98,7 @@ def test_junit_counts_are_those_of_its_elements(data: Any) -> None:
         assert attributes(element, "tests", "failures", "errors") == [
             str(len(cases)), str(len(failed)), str(len(errors)),
         ]  # fmt: skip  # three numbers
+    assert suite.getAttribute("skipped") == str(len(suite.getElementsByTagName("skipped")))
     assert len(cases) == len(data["findings"]) + 1
     assert cases[0].getAttribute("classname") == "offload-fuzz.campaign"
     for case in cases:
@@ -304,7 +306,7 @@ class Page(HTMLParser):
         self.texts.append((self.open[-1] if self.open else "", data))
 
 
-@pytest.fixture(params=["two", "empty", "hostile", "many"])
+@pytest.fixture(params=["two", "empty", "known", "hostile", "many"])
 def page(request: pytest.FixtureRequest) -> Page:
     datas: dict[str, Callable[[], dict[str, Any]]] = {"hostile": hostile, "many": lambda: many(20)}
     data = datas[request.param]() if request.param in datas else stored(request.param)
@@ -314,7 +316,7 @@ def page(request: pytest.FixtureRequest) -> Page:
 def test_the_page_asks_for_nothing(page: Page) -> None:
     assert {tag for tag, _ in page.tags} <= {
         "html", "head", "meta", "title", "style", "body", "a", "header", "h1", "h2", "h3", "p", "strong", "code", "div",
-        "pre", "button", "main", "table", "thead", "tbody", "tr", "th", "td", "ol", "li", "article", "details",
+        "pre", "button", "main", "table", "thead", "tbody", "tr", "th", "td", "ol", "ul", "li", "article", "details",
         "summary", "span", "br", "dl", "dt", "dd", "script", "svg", "defs", "marker", "path", "rect", "text", "g",
         "polygon",
     }  # fmt: skip  # tags, none of which loads anything without one of these attributes
@@ -405,3 +407,21 @@ def test_nothing_covers_anything_in_the_picture() -> None:
             assert box["y"] + box["height"] < drawn["height"]
         for label in drawn["labels"]:
             assert not any(b["y"] <= label["y"] + 4 <= b["y"] + b["height"] for b in boxes)
+
+
+# ----------------------------------------------------------------------------------------------------- known issues
+def test_a_finding_that_does_not_fail_the_run_fails_in_no_report() -> None:
+    data, excuse = stored("known"), "known issue K1: strides are ignored until driver 7"
+    assert data["exit_code"] == 0
+    top = junit(data)
+    assert top.getAttribute("failures") == "0"
+    assert [e.getAttribute("message") for e in top.getElementsByTagName("skipped")] == [excuse]
+    ((result,),) = [run["results"] for run in json.loads(render("sarif", data))["runs"]]
+    assert result["suppressions"] == [{"kind": "external", "justification": excuse}]
+    assert annotation_lines(data, "out") == []
+    assert f"They do not fail the run.\n\n- F518fa02a: wrong value: {excuse}\n" in render("markdown", data)
+    assert render("terminal", data).startswith(f"F518fa02a  wrong value: {excuse}\n")
+    page = render("html", data)
+    assert f"<p><strong>Does not fail the run:</strong> {excuse}</p>" in page
+    assert "<p><strong>Warning:</strong> known.toml: K2 has not come up</p>" in page
+    assert "<strong>Passed:</strong>" in page

@@ -105,3 +105,10 @@ def test_the_wheel_has_the_contracts_and_the_mark_of_a_typed_package(wheel: list
     contracts = {f"offload_fuzz/contracts/{p.name}" for p in (ROOT / "offload_fuzz" / "contracts").glob("*.toml")}
     assert contracts
     assert contracts | {"offload_fuzz/py.typed"} <= set(wheel)
+
+
+def test_the_wheel_has_the_page_and_the_schema_of_reports(wheel: list[str]) -> None:
+    folder = ROOT / "offload_fuzz" / "report"
+    parts = {f"offload_fuzz/report/{p.name}" for p in folder.iterdir() if p.is_file() and p.suffix != ".py"}
+    assert len(parts) == 4
+    assert parts <= set(wheel)
