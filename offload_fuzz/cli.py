@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from offload_fuzz import __version__
-from offload_fuzz.cli_findings import known
+from offload_fuzz.cli_findings import known, shrink
 from offload_fuzz.cli_options import EXIT_CODES
 from offload_fuzz.cli_options import dir_option as _dir_option
 from offload_fuzz.cli_options import isolation_option as _isolation_option
@@ -34,7 +34,7 @@ from offload_fuzz.errors import (
 )
 from offload_fuzz.report.formats import FORMATS, check_formats
 
-COMMANDS = ("run", "replay", "show", "report", "known", "devices", "ops", "faults", "conformance")
+COMMANDS = ("run", "replay", "show", "shrink", "report", "known", "devices", "ops", "faults", "conformance")
 REPORTS = ", ".join(FORMATS)
 
 
@@ -369,7 +369,8 @@ def conformance(device: str, hang_after: float, load: tuple[str, ...], as_json: 
     return code
 
 
-cli.add_command(known)
+for _command in (shrink, known):
+    cli.add_command(_command)
 
 
 # ------------------------------------------------------------------------------------------------------------- main

@@ -9,7 +9,16 @@ from typing import Any, TypeVar
 
 import click
 
-from offload_fuzz.cli_options import EXIT_CODES, dir_option, isolation_option, json_option, load_option, roles
+from offload_fuzz.cli_options import (
+    EXIT_CODES,
+    dir_option,
+    isolation_option,
+    json_option,
+    load_option,
+    names,
+    roles,
+    seconds,
+)
 from offload_fuzz.errors import EXIT_OK, UsageError, one_of
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -161,3 +170,59 @@ def _end(records: list[dict[str, Any]], as_json: bool) -> int:
 
 def _say(text: str) -> None:
     click.echo(text)
+
+
+# ----------------------------------------------------------------------------------------------------------- shrink
+@click.command(epilog=EXIT_CODES)
+@click.argument("what", metavar="FILE|ID")
+@click.option(
+    "-o", "--output", metavar="FILE", help="Where the best so far is kept.  [default: NAME.small.offload.json]"
+)
+@click.option("--check", metavar="CMD", help="Judge by this command: exit code 1 for a file that still fails.")
+@click.option("--max-time", callback=seconds, metavar="DURATION", help="Stop after this time, such as 90s, 10m.")
+@click.option("--max-cases", type=click.IntRange(1), metavar="N", help="Stop after N executions.")
+@click.option("--device", "given", multiple=True, metavar="ROLE=NAME", help="Fill a role, as in `replay`.")
+@click.option("--oracles", callback=names, metavar="LIST", help="Only these judges, built in or loaded.")
+@click.option("--contract", metavar="FILE", help="What the devices promise, as in `run`.")
+@click.option("--hang-after", callback=seconds, default="20s", show_default=True, metavar="DURATION",
+              help="Silence that is a hang; also what one --check may take.")  # fmt: skip  # one option
+@dir_option
+@load_option
+@json_option
+def shrink(
+    what: str,
+    output: str | None,
+    given: tuple[str, ...],
+    oracles: tuple[str, ...] | None,
+    report_dir: str | None,
+    as_json: bool,
+    **job: Any,
+) -> int:
+    """Reduce a failing case, found by whatever means, to what it needs to fail.
+
+    The best so far is always on disk, and the same command goes on from there. At its end the case is one-minimal: each
+    single step that is left was tried, and does not fail.
+    """
+    from offload_fuzz.campaign.extension import find_oracles
+    from offload_fuzz.campaign.extension import load as load_extensions
+    from offload_fuzz.campaign.reducing import Job, reduce_file
+    from offload_fuzz.finding.store import case_files
+    from offload_fuzz.report.reduced import reduced_text, step_text
+
+    modules = load_extensions(job["load"])
+    source, *more = case_files(what, folder=report_dir)
+    if more:
+        raise UsageError(f"{what} is a folder of {1 + len(more)} cases but should be one file or ID [shrink]")
+    out = None if output is None else Path(output)
+    found = find_oracles(oracles, modules) if oracles is not None else None
+    task = Job(source=source, out=out, devices=roles(given), oracles=found, **job)
+    end = reduce_file(task, lambda case, n: None if as_json else _say(step_text(case, n)))
+    if as_json:
+        data = {"path": str(end.path), "executions": end.executions, "one_minimal": end.minimal, "finding": end.known}
+        _say(json.dumps({"exit_code": EXIT_OK, **data}, indent=1))
+    else:
+        _say(
+            "\n"
+            + reduced_text(end.case, end.known, end.before, str(end.path), end.executions, end.minimal, end.seconds)
+        )
+    return EXIT_OK

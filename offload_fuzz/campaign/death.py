@@ -14,11 +14,9 @@ from offload_fuzz.campaign.process import Worker, status_text
 from offload_fuzz.campaign.settings import Settings
 from offload_fuzz.case import Case, dump_case, parse_case
 from offload_fuzz.finding.identity import identity
-from offload_fuzz.finding.shrink import Reduction, reduce
+from offload_fuzz.finding.shrink import Reduction, known_values, reduce
 from offload_fuzz.finding.store import environment
 from offload_fuzz.oracles import FAIL, Verdict
-from offload_fuzz.reference import evaluate_program, quiet
-from offload_fuzz.types import Array
 
 #: Runs by which a death is looked for again, and executions that reducing one may take.
 REPRODUCTIONS, BUDGET = 3, 40
@@ -72,7 +70,7 @@ class Undertaker:
                 return None
             id, text = self._reproduced(death, case)
         finally:
-            self._stop()
+            self.stop()
         self.known[key] = id
         return id, text
 
@@ -80,14 +78,14 @@ class Undertaker:
         failures = runs = 0
         while runs < REPRODUCTIONS and self._time_left() and failures == runs:
             runs += 1
-            failures += self._dies(case, death.kind)
+            failures += self.dies(case, death.kind)
         verdict = Verdict(FAIL, death.kind, CLAIM, f"the process ended: {death.cause}" if death.kind == "crash" else
                           f"no sign of life for {self.options.hang_after:g} s")  # fmt: skip  # one verdict
         executions = runs
         if runs and failures == runs:
-            dies = lambda c: verdict if self._time_left() and self._dies(c, death.kind) else None  # noqa: E731  # one use
+            dies = lambda c: verdict if self._time_left() and self.dies(c, death.kind) else None  # noqa: E731  # one use
             reduction = Reduction(case, verdict, dies, BUDGET)
-            reduce(reduction, _values)
+            reduce(reduction, known_values)
             case, executions = reduction.case, runs + reduction.executions
             id = identity(death.kind, case)
         else:
@@ -129,14 +127,14 @@ class Undertaker:
             return None
         return parse_case(record["text"], "journal")[0]
 
-    def _dies(self, case: Case, kind: str) -> bool:
+    def dies(self, case: Case, kind: str) -> bool:
         """Whether running the case ends or silences a worker."""
         record = self._ask("execute", text=dump_case(case).replace("\n", ""))
         if record is not None or not self._time_left():
             return False
         assert self.worker is not None
         hung = not self.worker.ended
-        self._stop()
+        self.stop()
         return hung == (kind == "hang")
 
     def _ask(self, kind: str, late: float = 0.0, **data: Any) -> dict[str, Any] | None:
@@ -162,15 +160,8 @@ class Undertaker:
     def _time_left(self) -> bool:
         return self.deadline is None or time.monotonic() < self.deadline
 
-    def _stop(self) -> None:
+    def stop(self) -> None:
+        """End the worker that deaths are tried in."""
         if self.worker is not None:
             self.worker.stop()
             self.worker = None
-
-
-def _values(case: Case) -> list[Array]:
-    """The reference's values, by the strict contract: data only, no judgement."""
-    from offload_fuzz.contract_files import contract_named
-
-    with quiet():
-        return [k.value for k in evaluate_program(case.program, contract_named("ieee"))]

@@ -301,6 +301,8 @@ class Campaign:
             if f.id == id:
                 f.count += 1
                 return
+        if self._enough():
+            return
         found = Found(id, text)
         found.excuse = self.excuses.excuse(id, found.data, reduced)
         self.report.findings.append(found)

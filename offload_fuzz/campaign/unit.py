@@ -29,7 +29,7 @@ from offload_fuzz.enclosure import is_float
 from offload_fuzz.errors import InternalError, OffloadError, UsageError
 from offload_fuzz.finding.diagnose import Diagnosis, diagnose
 from offload_fuzz.finding.examine import Examiner
-from offload_fuzz.finding.shrink import shrink
+from offload_fuzz.finding.shrink import on_places_of, shrink
 from offload_fuzz.finding.store import Finding, make_finding, with_expected
 from offload_fuzz.issuing import check_support
 from offload_fuzz.oracles import Verdict, judge
@@ -309,6 +309,7 @@ def reduce_to_finding(
     """Shrink, diagnose and name a failing case; also the number of executions that took."""
     before = examiner.count[0]
     reduction = shrink(case, verdict, examiner, options.shrink_budget, tick)
+    examiner = on_places_of(reduction.case, examiner)
     diagnosis = diagnose(reduction.case, reduction.verdict, examiner)
     trial = new_trial(reduction.case.program, examiner.places)
     small = with_expected(reduction.case, trial)

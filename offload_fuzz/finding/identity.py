@@ -1,23 +1,61 @@
-"""The ID of a finding, from what matters: kind, minimal graph, crossing choices, dtype class; no seed, no device."""
+"""The ID of a finding, from what matters: kind, minimal graph, who runs what, what crosses how; no seed, no fault name.
+
+Sizes, dtypes and places enter as classes only, so that findings of one bug agree over seeds.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
+from typing import Any
 
 from offload_fuzz.case import Case
-from offload_fuzz.types import DTYPES
+from offload_fuzz.types import DTYPES, ArrayType
+
+#: Sizes that are told apart: no element, few, more than a vector or a small tile has, more than a cache has.
+SIZES = ((0, "empty"), (64, "small"), (4095, "middle"))
 
 
 def identity(kind: str, case: Case) -> str:
     """`F` and eight hexadecimal digits. Findings of one ID are counted as one."""
-    program, plan = case.program, case.plan
-    graph = [[n.op, min(plan.get("device", v), 1), _dtype_class(n.type.dtype)] for v, n in program.numbered()]
-    choices = sorted({name for name, _ in plan.choices if name != "device"})
-    text = json.dumps([kind, graph, choices], sort_keys=True)
+    text = json.dumps([kind, graph(case), choices(case)], sort_keys=True)
     return "F" + hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
-def _dtype_class(dtype: str) -> str:
-    d = DTYPES[dtype]
-    return f"{d.bits}-bit {d.kind}" if d.bits == 64 else d.kind
+def graph(case: Case) -> list[Any]:
+    """The nodes in an order that follows from the graph alone: op, operands, place, and the class of the result.
+
+    Values are numbered as a walk from the outputs meets them; places as host, first, second ... device met.
+    """
+    program = case.program
+    order: dict[int, int] = {}
+    places: dict[int, int] = {0: 0}
+    rows = []
+
+    def meet(v: int) -> int:
+        if v not in order:
+            order[v] = len(order)
+            node = program.node_of(v)
+            if node is None:
+                rows.append(["input", type_class(program.types[v])])
+            else:
+                role = case.plan.get("device", v)
+                place = places.setdefault(role, len(places))
+                row: list[Any] = [node.op, place, type_class(node.type)]
+                rows.append(row)
+                row.append([meet(o) for o in node.operands])
+        return order[v]
+
+    return [[meet(v) for v in program.outputs], rows]
+
+
+def choices(case: Case) -> list[str]:
+    """The freedoms that are not plain, without how and where."""
+    return sorted({name for name, _ in case.plan.choices if name != "device"})
+
+
+def type_class(type: ArrayType) -> str:
+    """For example `small floating`, `small 64-bit signed`."""
+    d = DTYPES[type.dtype]
+    size = next((name for most, name in SIZES if type.size <= most), "large")
+    return f"{size} {d.bits}-bit {d.kind}" if d.bits == 64 else f"{size} {d.kind}"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import takewhile
 from typing import Any
 
 from offload_fuzz.ops.base import find_op
@@ -18,13 +20,17 @@ SIMPLER: dict[type, Callable[[Any], list[Any]]] = {
 }
 
 
+def _differs(old: Any, new: Any) -> bool:
+    return repr(old) != repr(new)
+
+
 def simpler_attributes(node: Node) -> Iterator[dict[str, Any]]:
     """Attributes of a node without operands made simpler, all at once first, then one by one."""
     if node.operands:
         return
     domains = find_op(node.op).attributes
     found = {
-        name: [new for new in SIMPLER[type(domain)](node.attributes[name]) if repr(new) != repr(node.attributes[name])]
+        name: list(takewhile(partial(_differs, node.attributes[name]), SIMPLER[type(domain)](node.attributes[name])))
         for name, domain in domains.items()
         if type(domain) in SIMPLER
     }

@@ -19,6 +19,7 @@ from offload_fuzz.adapters.pool import open_places
 from offload_fuzz.adapters.resolve import is_code
 from offload_fuzz.case import Case, read_case
 from offload_fuzz.contract_files import contract_named
+from offload_fuzz.device import Place
 from offload_fuzz.errors import EXIT_FINDING, EXIT_INCONCLUSIVE, EXIT_OK, OffloadError, UsageError
 from offload_fuzz.finding.examine import Examiner
 from offload_fuzz.finding.store import verdict_json
@@ -94,11 +95,7 @@ def replay_case(
 
     Raises `UsageError` or `MissingDevice` when the devices cannot be had.
     """
-    places = open_places(case.devices)
-    if contract is not None:
-        named = contract_named(contract)
-        places = (places[0], *(evolve(p, features=evolve(p.features, contract=named)) for p in places[1:]))
-    examiner = Examiner(places, default_oracles() if oracles is None else oracles)
+    examiner = Examiner(places_of(case, contract), default_oracles() if oracles is None else oracles)
     failures, runs, last = 0, 0, None
     end = None if until_fail is None else time.monotonic() + until_fail
     while runs < repeat if end is None else not failures and (not runs or time.monotonic() < end):
@@ -114,6 +111,15 @@ def replay_case(
     else:
         status = FIXED
     return Replay(path, status, case, finding, last or verdict, failures, runs, until_fail=until_fail is not None)
+
+
+def places_of(case: Case, contract: str | None) -> tuple[Place, ...]:
+    """The devices of a case, the host first, with other promises if a contract is named."""
+    places = open_places(case.devices)
+    if contract is None:
+        return places
+    named = contract_named(contract)
+    return (places[0], *(evolve(p, features=evolve(p.features, contract=named)) for p in places[1:]))
 
 
 def status_of(failures: int, runs: int) -> str:

@@ -115,13 +115,17 @@ def write_finding(folder: Path, id: str, text: str) -> Path:
 
     Raises `UsageError` when it cannot be written.
     """
-    path = path_of(folder, id)
+    return write_case(path_of(folder, id), text, "--report-dir")
+
+
+def write_case(path: Path, text: str, option: str) -> Path:
+    """Write a case file, all of it or nothing; raises `UsageError`, which names the option to change, if it cannot."""
     unfinished = path.with_suffix(".part")
     try:
         unfinished.write_text(text, encoding="utf-8")
         unfinished.replace(path)
     except OSError as error:
-        raise UsageError(f"finding {path} cannot be written: {error.strerror}; give another --report-dir") from None
+        raise UsageError(f"finding {path} cannot be written: {error.strerror}; give another {option}") from None
     return path
 
 

@@ -149,3 +149,44 @@ def test_what_a_node_without_operands_makes_comes_down_to_one_element() -> None:
     (node,) = small.program.nodes
     assert (node.op, dict(node.attributes)) == ("full", {"shape": (), "fill_value": 1.0, "dtype": "float32"})
     check_program(small.program)
+
+
+def test_the_id_does_not_depend_on_the_order_in_which_nodes_are_written_or_on_the_number_of_a_device() -> None:
+    def written(first: str, second: str, role: int) -> Case:
+        b = Builder()
+        x = b.input(np.ones(3, np.float32))
+        made = {op: b.apply(op, x) for op in (first, second)}
+        program = b.returns(b.apply("add", made["negative"], made["square"]))
+        return Case(program, Plan({("device", (made["negative"],)): role}), ("simulated:0", "simulated:1"))
+
+    ids = {identity("wrong value", written(*ops, role)) for ops in (("negative", "square"), ("square", "negative"))
+           for role in (1, 2)}  # fmt: skip  # one set
+    assert len(ids) == 1
+    swapped = written("negative", "square", 1)
+    assert identity("wrong value", evolve(swapped, plan=Plan({("device", (2,)): 1}))) not in ids
+
+
+def test_a_reduction_that_is_one_minimal_has_no_single_step_left() -> None:
+    case, examiner, verdict = failing(12)
+    reduction = shrink(case, verdict, examiner)
+    assert reduction.minimal
+    again = shrink(reduction.case, reduction.verdict, examiner)
+    assert again.minimal
+    assert again.case == reduction.case
+
+
+def test_no_case_is_run_twice_in_one_reduction() -> None:
+    from offload_fuzz.finding.reduction import fingerprint
+    from offload_fuzz.finding.shrink import known_values, reduce, reduction_of
+
+    case, examiner, verdict = failing(12)
+    reduction = reduction_of(case, verdict, examiner)
+    original, seen = reduction.fails, [fingerprint(reduction.case)]
+
+    def watched(candidate: Case) -> Verdict | None:
+        seen.append(fingerprint(candidate))
+        return original(candidate)
+
+    reduction.fails = watched
+    reduce(reduction, known_values)
+    assert len(seen) == len(set(seen)) == reduction.executions + 1
