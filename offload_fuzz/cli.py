@@ -22,6 +22,7 @@ from offload_fuzz.cli_options import load_option as _load_option
 from offload_fuzz.cli_options import names as _names
 from offload_fuzz.cli_options import roles as _roles
 from offload_fuzz.cli_options import seconds as _seconds
+from offload_fuzz.cli_reports import REPORTS, annotate, annotates, report
 from offload_fuzz.errors import (
     EXIT_FINDING,
     EXIT_INTERNAL,
@@ -32,10 +33,9 @@ from offload_fuzz.errors import (
     UsageError,
     one_of,
 )
-from offload_fuzz.report.formats import FORMATS, check_formats
+from offload_fuzz.report.formats import check_formats
 
 COMMANDS = ("run", "replay", "show", "shrink", "report", "known", "devices", "ops", "faults", "conformance")
-REPORTS = ", ".join(FORMATS)
 
 
 class _Commands(click.Group):
@@ -130,8 +130,8 @@ def run(
     terminal.end(report)
     if as_json:
         _print(render("json", document(report)).rstrip("\n"))
-    if "markdown" in reports and _annotates():
-        _annotate(report_dir or STATE, document(report))
+    if "markdown" in reports and annotates():
+        annotate(report_dir or STATE, document(report))
     if report.error:
         _complain(report.error)
     return report.exit_code
@@ -139,19 +139,6 @@ def run(
 
 def _interrupt(number: int, frame: object) -> None:
     raise KeyboardInterrupt
-
-
-def _annotates() -> bool:
-    """Whether this runs on a host that shows annotations."""
-    return os.environ.get("GITHUB_ACTIONS") == "true"
-
-
-def _annotate(folder: str, data: dict[str, Any]) -> None:
-    """Name the findings in the words of the host."""
-    from offload_fuzz.report.annotations import annotation_lines
-
-    for line in annotation_lines(data, folder):
-        print(line, file=sys.stderr, flush=True)  # the host reads both streams, and --json owns the other
 
 
 # ----------------------------------------------------------------------------------------------------------- replay
@@ -253,49 +240,6 @@ def show(what: str | None, report_dir: str | None, load: tuple[str, ...], as_jso
     return EXIT_OK
 
 
-# ----------------------------------------------------------------------------------------------------------- report
-@cli.command()
-@click.argument("file", metavar="FILE|DIR")
-@click.option(
-    "--report",
-    "reports",
-    callback=_names,
-    default="terminal",
-    show_default=True,
-    metavar="LIST",
-    help=f"Reports: {REPORTS}.",
-)
-@click.option("--report-dir", metavar="DIR", help="Folder to write to.  [default: that of FILE]")
-@_load_option
-@_json_option
-def report(file: str, reports: tuple[str, ...], report_dir: str | None, load: tuple[str, ...], as_json: bool) -> int:
-    """Make other reports of a report.json, such as --report html,junit.
-
-    FILE may be the folder that holds it. The exit code says whether the reports were made, not what was found.
-    """
-    check_formats(reports)
-    from offload_fuzz.report.formats import render, write_reports
-    from offload_fuzz.report.reader import read_report
-
-    _load(load)
-    data = read_report(file)
-    own = Path(file) if Path(file).is_dir() else Path(file).parent
-    folder = own if report_dir is None else Path(report_dir)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"folder {folder} cannot be made: {error.strerror}; give another with --report-dir") from None
-    written = write_reports(data, reports, folder)
-    if as_json:
-        _print(json.dumps({"written": [str(path) for path in written]}))
-    else:
-        for text in [render(name, data) for name in reports if not FORMATS[name].file] or map(str, written):
-            _print(text.rstrip("\n"))
-    if "markdown" in reports and _annotates():
-        _annotate(str(own), data)
-    return EXIT_OK
-
-
 # ------------------------------------------------------------------------------------------------------------ lists
 @cli.command()
 @_load_option
@@ -369,7 +313,7 @@ def conformance(device: str, hang_after: float, load: tuple[str, ...], as_json: 
     return code
 
 
-for _command in (shrink, known):
+for _command in (shrink, report, known):
     cli.add_command(_command)
 
 

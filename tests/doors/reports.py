@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from offload_fuzz.case import Case, dump_case
 from offload_fuzz.plan import Plan
 from offload_fuzz.program import Builder
 from offload_fuzz.report.document import document
+from offload_fuzz.report.reader import report_from_json
 
 from . import EXAMPLE
 
@@ -100,6 +102,42 @@ def made(name: str) -> dict[str, Any]:
 def stored(name: str) -> dict[str, Any]:
     """The same as it is stored, from which the other snapshots are made."""
     return dict(json.loads((SNAPSHOTS / name / "report.json").read_text(encoding="utf-8")))
+
+
+#: What must stay text: it ends tags, attributes, comments, CDATA, fences, table cells and templates, and rings bells.
+HOSTILE = (
+    "</script><script>alert(1)</script><img src=x onerror=alert(1)>\"'`]]>--><!-- {{ 7*7 }} {% raw %} &lt; | ** [a](b) "
+    "@everyone\n```\n# head\n| cell |\n::error::no\r\x00\x1b[31m\u202e\ud800\ufffe%0A;end"
+)
+
+
+def with_hostile_texts(data: Any, key: str = "") -> Any:
+    """Every string that is not empty replaced by one that is hostile, but those whose form the schema fixes."""
+    if isinstance(data, dict):
+        fixed = ("format", "role", "id", "kind", "from", "to")
+        return {k: v if k in fixed and isinstance(v, (str, int)) else with_hostile_texts(v, k) for k, v in data.items()}
+    if isinstance(data, list):
+        return [with_hostile_texts(v, key) for v in data]
+    return HOSTILE if isinstance(data, str) and data else data
+
+
+def hostile() -> dict[str, Any]:
+    """The two findings with hostile texts, as the reader gives them to the formats."""
+    data = with_hostile_texts(stored("two"))
+    for finding in data["findings"]:
+        finding["kind"] = HOSTILE
+    data["findings"][1]["excuse"] = HOSTILE
+    return report_from_json(data, "hostile")
+
+
+def many(count: int, size: int = 0) -> dict[str, Any]:
+    """The two findings, repeated, each with a text of `size` characters more."""
+    data = stored("two")
+    data["findings"] = [copy.deepcopy(data["findings"][i % 2]) for i in range(count)]
+    for i, finding in enumerate(data["findings"]):
+        finding["id"] = f"F{i:08x}"
+        finding["text"] += "x" * size
+    return data
 
 
 def main() -> None:
