@@ -136,7 +136,13 @@ def brute_force(program: Program, allowed: list[tuple[int, ...]], found: list[tu
 def programs(max_nodes: int) -> list[Program]:
     found: list[Program] = []
 
-    @settings(max_examples=80, database=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
+    @settings(
+        max_examples=160,
+        derandomize=True,
+        database=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
     @given(ofs.programs(max_nodes=max_nodes))
     def collect(program: Program) -> None:
         found.append(program)
