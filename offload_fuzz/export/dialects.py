@@ -10,16 +10,11 @@ from attrs import frozen
 from offload_fuzz import schedule as s
 from offload_fuzz.adapters.resolve import DOTTED, FILE
 from offload_fuzz.device import Place
-from offload_fuzz.export.trace import Module, Name, Traced, Untraceable, dtype_text, pieces, statements
+from offload_fuzz.export.trace import Module, Name, Traced, Untraceable, dtype_text, source, statements
 from offload_fuzz.types import ArrayType
 
 #: A name that is not used yet.
 Fresh = Callable[[], str]
-
-
-def source(value: Any) -> str:
-    """A constant as source."""
-    return "".join(pieces(value))
 
 
 @frozen

@@ -5,7 +5,7 @@ Each is the op's definition in PyTorch's documentation, computed wider and round
 
 from __future__ import annotations
 
-#: Ops of one expression; {w1} is the first operand in float64.
+#: Ops of one expression; {w1} is the first operand, wider.
 ONE_LINE = {
     "leaky_relu": "np.where({w1} > 0, {w1}, {negative_slope} * {w1})",
     "elu": "np.where({w1} > 0, {w1}, {alpha} * np.expm1(np.minimum({w1}, 0)))",
@@ -31,15 +31,20 @@ THROUGH = {
     "hardtanh": "np.minimum(np.maximum({x1}, {x1}.dtype.type(-1)), {x1}.dtype.type(1))",
 }
 FUNCTIONS = {
+    "wide": '''
+def wide(x):
+    """x with more bits than it needs: results are rounded once, at the end."""
+    return x.astype(np.longdouble if x.dtype == np.float64 else np.float64)
+''',
     "xlogy": '''
 def xlogy(x1, x2):
     dtype = np.result_type(x1, x2)
-    x1, x2 = x1.astype(np.float64), x2.astype(np.float64)
+    x1, x2 = wide(x1), wide(x2)
     return np.where((x1 == 0) & ~np.isnan(x2), 0.0, x1 * np.log(x2)).astype(dtype)
 ''',
     "gelu": '''
 def gelu(x, approximate):
-    w = x.astype(np.float64)
+    w = wide(x)
     if approximate == "tanh":
         half = 0.5 * (1 + np.tanh(math.sqrt(2 / math.pi) * (w + 0.044715 * w**3)))
     else:
@@ -48,39 +53,39 @@ def gelu(x, approximate):
 ''',
     "softmax": '''
 def softmax(x, axis):
-    w = x.astype(np.float64)
+    w = wide(x)
     e = np.exp(w - w.max(axis=axis, keepdims=True, initial=-np.inf))
     return (e / e.sum(axis=axis, keepdims=True)).astype(x.dtype)
 ''',
     "log_softmax": '''
 def log_softmax(x, axis):
-    w = x.astype(np.float64)
+    w = wide(x)
     w = w - w.max(axis=axis, keepdims=True, initial=-np.inf)
     return (w - np.log(np.exp(w).sum(axis=axis, keepdims=True))).astype(x.dtype)
 ''',
     "logsumexp": '''
 def logsumexp(x, axis, keepdims):
-    return np.logaddexp.reduce(x.astype(np.float64), axis=axis, keepdims=keepdims).astype(x.dtype)
+    return np.logaddexp.reduce(wide(x), axis=axis, keepdims=keepdims).astype(x.dtype)
 ''',
     "layer_norm": '''
 def layer_norm(x, weight, bias, epsilon):
-    w = x.astype(np.float64)
+    w = wide(x)
     w = (w - w.mean(axis=-1, keepdims=True)) / np.sqrt(w.var(axis=-1, keepdims=True) + epsilon)
-    return (w * weight.astype(np.float64) + bias.astype(np.float64)).astype(x.dtype)
+    return (w * wide(weight) + wide(bias)).astype(x.dtype)
 ''',
     "rms_norm": '''
 def rms_norm(x, weight, epsilon):
-    w = x.astype(np.float64)
-    return (w / np.sqrt(np.mean(w * w, axis=-1, keepdims=True) + epsilon) * weight.astype(np.float64)).astype(x.dtype)
+    w = wide(x)
+    return (w / np.sqrt(np.mean(w * w, axis=-1, keepdims=True) + epsilon) * wide(weight)).astype(x.dtype)
 ''',
     "batch_norm": '''
 def batch_norm(x, mean, variance, epsilon):
-    mean, variance = (v.astype(np.float64).reshape(-1, *(1,) * (x.ndim - 2)) for v in (mean, variance))
-    return ((x.astype(np.float64) - mean) / np.sqrt(variance + epsilon)).astype(x.dtype)
+    mean, variance = (wide(v).reshape(-1, *(1,) * (x.ndim - 2)) for v in (mean, variance))
+    return ((wide(x) - mean) / np.sqrt(variance + epsilon)).astype(x.dtype)
 ''',
     "scaled_dot_product_attention": '''
 def scaled_dot_product_attention(query, key, value, is_causal):
-    q, k, v = (x.astype(np.float64) for x in (query, key, value))
+    q, k, v = (wide(x) for x in (query, key, value))
     scores = np.matmul(q / math.sqrt(q.shape[-1]), np.swapaxes(k, -1, -2))
     if is_causal:
         scores = np.where(np.tril(np.ones(scores.shape[-2:], bool)), scores, -np.inf)
@@ -98,23 +103,25 @@ def windows(x, size, stride, padding=0, dilation=1, fill=0):
 ''',
     "convolution": '''
 def convolution(x, weight, stride, padding, dilation, groups):
-    w = windows(x.astype(np.float64), weight.shape[2:], stride, padding, dilation)
+    w = windows(wide(x), weight.shape[2:], stride, padding, dilation)
     size = w.shape[2 : x.ndim]
-    w = np.moveaxis(w, 1, x.ndim - 1).reshape(x.shape[0], *size, groups, -1)
-    k = weight.astype(np.float64).reshape(groups, weight.shape[0] // groups, -1)
+    terms = math.prod(weight.shape[1:])
+    w = np.moveaxis(w, 1, x.ndim - 1).reshape(x.shape[0], *size, groups, terms)
+    k = wide(weight).reshape(groups, weight.shape[0] // groups, terms)
     out = np.stack([w[..., g, :] @ k[g].T for g in range(groups)], axis=-2)
-    return np.moveaxis(out.reshape(x.shape[0], *size, -1), -1, 1).astype(x.dtype)
+    return np.moveaxis(out.reshape(x.shape[0], *size, weight.shape[0]), -1, 1).astype(x.dtype)
 ''',
     "max_pool": '''
 def max_pool(x, kernel_size, stride, padding):
     n = x.ndim - 2
     w = windows(x, (kernel_size,) * n, stride, padding, fill=np.asarray(-np.inf, x.dtype))
-    return np.maximum.reduce(w.reshape(*w.shape[: x.ndim], -1), axis=-1)
+    return np.maximum.reduce(w.reshape(*w.shape[: x.ndim], kernel_size**n), axis=-1)
 ''',
     "avg_pool": '''
 def avg_pool(x, kernel_size, stride):
-    w = windows(x.astype(np.float64), (kernel_size,) * (x.ndim - 2), stride)
-    return w.reshape(*w.shape[: x.ndim], -1).mean(axis=-1).astype(x.dtype)
+    n = x.ndim - 2
+    w = windows(wide(x), (kernel_size,) * n, stride)
+    return w.reshape(*w.shape[: x.ndim], kernel_size**n).mean(axis=-1).astype(x.dtype)
 ''',
     "conv1d": "conv1d = convolution\n",
     "conv2d": "conv2d = convolution\n",
@@ -136,10 +143,10 @@ def scatter_add(x, value, index):
 ''',
     "index_add": '''
 def index_add(x, indices, value, axis):
-    wide = x.dtype if x.dtype.kind in "biu" else np.float64
-    out = np.moveaxis(x, axis, 0).astype(wide)
+    dtype = x.dtype if x.dtype.kind in "biu" else wide(x).dtype
+    out = np.moveaxis(x, axis, 0).astype(dtype)
     if out.size:
-        np.add.at(out, indices % out.shape[0], np.moveaxis(value, axis, 0).astype(wide))
+        np.add.at(out, indices % out.shape[0], np.moveaxis(value, axis, 0).astype(dtype))
     return np.moveaxis(out, 0, axis).astype(x.dtype)
 ''',
     "pixel_shuffle": '''
@@ -150,9 +157,12 @@ def pixel_shuffle(x, factor):
     return split.transpose(0, 1, 4, 2, 5, 3).reshape(n, c // (r * r), h * r, w * r)
 ''',
 }  # fmt: skip  # source
-#: What else a function of the table calls.
-CALLS = {
-    **{f"conv{n}d": ("windows", "convolution") for n in (1, 2)},
-    **{f"max_pool{n}d": ("windows", "max_pool") for n in (1, 2)},
-    **{f"avg_pool{n}d": ("windows", "avg_pool") for n in (1, 2)},
-}
+
+
+def calls(op: str) -> tuple[str, ...]:
+    """The functions of the table that the source of `op` calls, beside its own."""
+    text = FUNCTIONS.get(op, "") + THROUGH.get(op, "")
+    stem = op[:-2] if op[-2:] in ("1d", "2d") else ""
+    stem = "convolution" if stem == "conv" else stem
+    found = {"wide", "windows"} if stem else {"wide"} if "{w" in text or "wide(" in text else set()
+    return tuple(name for name in ("wide", "windows", stem) if name in found or name == stem and stem)

@@ -10,15 +10,15 @@ from collections.abc import Sequence
 import numpy as np
 
 from offload_fuzz.adapters.numpy import DIFFERS
-from offload_fuzz.export.numpy_neural import CALLS, FUNCTIONS, THROUGH
-from offload_fuzz.export.trace import Untraceable, dtype_text, literal, slice_text
+from offload_fuzz.export.numpy_neural import FUNCTIONS, THROUGH, calls
+from offload_fuzz.export.trace import Untraceable, dtype_text, literal, slice_text, source
 from offload_fuzz.ops.base import OPS, normalize_axes, slices
 from offload_fuzz.ops.clamping import limits
 from offload_fuzz.ops.statistical import accumulated_dtype
 from offload_fuzz.program import Node
 from offload_fuzz.types import DTYPES, ArrayType, promote
 
-#: {x1}, {x2}: operands; {x1c}, {x2c}: in their common dtype; {w1}: in float64; {acc}: the dtype that sums have; {dims}: axis and
+#: {x1}, {x2}: operands; {x1c}, {x2c}: in their common dtype; {w1}: wider; {acc}: the dtype that sums have; {dims}: axis and
 #: keepdims as they are passed; else attributes.
 TEMPLATES = {
     "sum": "np.add.reduce({x1}, {dims}, dtype={acc})",
@@ -65,16 +65,16 @@ TEMPLATES = {
     "tril": "np.tril({x1}, {k})",
     "triu": "np.triu({x1}, {k})",
     "getitem": "{x1}[{index}]",
-    "take": "np.take({x1}, {x2}, axis={axis}, mode='wrap')",
+    "take": "np.take({x1}, {x2} % {x1}.shape[{axis}], axis={axis})",
     "take_along_axis": "np.take_along_axis({x1}, {x2}, {axis})",
-    "embedding": "np.take({x1}, {x2}, axis=0, mode='wrap')",
+    "embedding": "np.take({x1}, {x2} % {x1}.shape[0], axis=0)",
     "one_hot": "({x1}[..., None] == np.arange({num_classes})).astype(np.int64)",
-    "vecdot": "np.vecdot({x1c}, {x2c}, axis={axis})",
-    "tensordot": "np.tensordot({x1c}, {x2c}, {axes})",
+    "vecdot": "np.vecdot({x1c}, {x2c}, axis={axis}).astype({common})",
+    "tensordot": "np.tensordot({x1c}, {x2c}, {axes}).astype({common})",
     "outer": "np.outer({x1}, {x2})",
     "kron": "np.kron({x1}, {x2})",
     "cross": "np.cross({x1c}, {x2c})",
-    "matmul": "np.matmul({x1}, {x2})",
+    "matmul": "np.matmul({x1c}, {x2c}).astype({common})",
     "reshape": "np.reshape({x1}, {shape})",
     "permute_dims": "np.transpose({x1}, {axes})",
     "flip": "np.flip({x1}, {axis})",
@@ -107,11 +107,12 @@ def numpy_source(node: Node, names: Sequence[str], types: Sequence[ArrayType], o
     """
     function = DIFFERS.get(node.op, OPS[node.op].numpy)
     if isinstance(function, np.ufunc):
-        return f"np.{function.__name__}({', '.join(names)}{f', out={out}' if out else ''})"
+        call = f"np.{function.__name__}({', '.join(names)}{f', out={out}' if out else ''})"
+        return call if any(t.shape for t in types) else f"np.asarray({call})"
     template = special(node, names) if node.op not in TEMPLATES else TEMPLATES[node.op]
     known: dict[str, str] = {f"x{i}": name for i, name in enumerate(names, 1)}
-    known |= {f"w{i}": f"{name}.astype(np.float64)" for i, name in enumerate(names, 1)}
-    known |= {name: literal(value) for name, value in node.attributes.items()}
+    known |= {f"w{i}": f"wide({name})" for i, name in enumerate(names, 1)}
+    known |= {name: source(value) for name, value in node.attributes.items()}
     if "dtype" in node.attributes:
         known["dtype"] = dtype_text(DTYPES[node.attributes["dtype"]].np)
     if "index" in node.attributes:
@@ -122,12 +123,13 @@ def numpy_source(node: Node, names: Sequence[str], types: Sequence[ArrayType], o
     if types and "keepdims" in node.attributes:
         axis = node.attributes["axis"]
         axis = normalize_axes(axis, types[0].ndim) if isinstance(axis, tuple) else axis
-        known["dims"] = f"axis={literal(axis)}, keepdims={node.attributes['keepdims']}"
+        known["dims"] = f"axis={source(axis)}, keepdims={node.attributes['keepdims']}"
     if "{acc}" in template:
         known["acc"] = dtype_text(DTYPES[accumulated_dtype(types[0].dtype)].np)
     if "{x1c}" in template:
         common = dtype_text(DTYPES[promote(types[0].dtype, types[1].dtype)].np)
         same = types[0].dtype == types[1].dtype
+        known["common"] = common
         known |= {f"x{i}c": name if same else f"{name}.astype({common})" for i, name in enumerate(names, 1)}
     if node.op == "clip":
         low, high = limits(DTYPES[types[0].dtype].np, node.attributes["min"], node.attributes["max"])
@@ -142,7 +144,7 @@ def special(node: Node, names: Sequence[str]) -> str:
             return "np.argsort({x1}, axis={axis}, stable=True)"
         return "{x1}.shape[{axis}] - 1 - np.flip(np.argsort(np.flip({x1}, {axis}), axis={axis}, stable=True), {axis})"
     if node.op in FUNCTIONS:
-        given = [*names, *[f"{k}={literal(v)}" for k, v in node.attributes.items() if k != "index"]]
+        given = [*names, *[f"{k}={source(v)}" for k, v in node.attributes.items() if k != "index"]]
         if "index" in node.attributes:
             index = ", ".join(repr(s) for s in slices(node.attributes["index"]))
             given.append(f"index=({index}{',' if node.attributes['index'] else ''})")
@@ -153,5 +155,5 @@ def special(node: Node, names: Sequence[str]) -> str:
 
 def helpers(ops: Sequence[str]) -> list[str]:
     """The functions that the expressions of `ops` call."""
-    wanted = dict.fromkeys(name for op in ops if op in FUNCTIONS for name in (*CALLS.get(op, ()), op))
+    wanted = dict.fromkeys(name for op in ops for name in (*calls(op), op) if name in FUNCTIONS)
     return [FUNCTIONS[name] for name in wanted]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -190,13 +191,15 @@ class _Assembly:
         devices = ", ".join(self.case.devices) or "the host"
         lines = [f"{title} [{devices}]", ""]
         if self.finding.get("message"):
-            lines += [str(self.finding["message"]), ""]
+            lines += [*textwrap.wrap(str(self.finding["message"]), 112), ""]
         lines += case_text(self.case).split("\n")
         lines += [
             "",
-            f"    python {self.filename}            exit 1: it fails; 0: it does not; 3: something else is raised;",
-            "                                 4: device or library missing",
-            f"    git bisect run python {self.filename} --bisect     the same with 125, which skips, for 3 and 4",
+            f"    python {self.filename}",
+            f"    git bisect run python {self.filename} --bisect",
+            "",
+            "Exit codes: 1 it fails, 0 it does not, 3 something else is raised, 4 device or library missing;",
+            "with --bisect 125, which `git bisect run` skips, for 3 and 4.",
             "",
             f"It needs {' and '.join(needs)}. Written by offload-fuzz {__version__}.",
         ]

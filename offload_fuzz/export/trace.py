@@ -197,6 +197,11 @@ def pieces(value: Any) -> list[Any]:
     return [literal(value)]
 
 
+def source(value: Any) -> str:
+    """A constant, tuples of them too, as source."""
+    return "".join(pieces(value))
+
+
 def literal(value: Any) -> str:
     """A constant as source that needs nothing but `np`; raises `Untraceable` for what has none."""
     if isinstance(value, Function):
