@@ -35,7 +35,10 @@ from offload_fuzz.errors import (
 )
 from offload_fuzz.report.formats import check_formats
 
-COMMANDS = ("run", "replay", "show", "shrink", "report", "known", "devices", "ops", "faults", "conformance")
+COMMANDS = (
+    *("run", "replay", "show", "shrink", "export", "report", "known"),
+    *("devices", "ops", "faults", "conformance"),
+)
 
 
 class _Commands(click.Group):
@@ -237,6 +240,43 @@ def show(what: str | None, report_dir: str | None, load: tuple[str, ...], as_jso
         _print(json.dumps(rows, indent=1))
     else:
         _print(table(rows, ("id", "kind", "nodes", "message")) if rows else "no findings are stored here")
+    return EXIT_OK
+
+
+# ----------------------------------------------------------------------------------------------------------- export
+@cli.command()
+@click.argument("what", metavar="FILE|ID")
+@click.option("--to", required=True, metavar="FORMAT", help="script, pytest or issue.")
+@click.option("-o", "out", metavar="FILE", help="Write there, not to standard output.")
+@click.option("--device", "roles", multiple=True, metavar="ROLE=NAME", help="Fill a role with another device.")
+@click.option("--no-verify", is_flag=True, help="Do not run the script first.")
+@_dir_option
+@_load_option
+def export(
+    what: str,
+    to: str,
+    out: str | None,
+    roles: tuple[str, ...],
+    no_verify: bool,
+    report_dir: str | None,
+    load: tuple[str, ...],
+) -> int:
+    """Write a stored finding as a stand-alone script, a pytest file or the text of an issue.
+
+    A script needs NumPy and the backend alone, not offload-fuzz: exit 1 where it fails, 0 where not; fit for git
+    bisect.
+    """
+    from offload_fuzz.export import door
+    from offload_fuzz.finding.store import case_files
+
+    _load(load)
+    text, said = door.export(case_files(what, folder=report_dir)[0], to, out, _roles(roles), not no_verify)
+    if out is not None:
+        door.write(text, out)
+    else:
+        _print(text.rstrip("\n"))
+    if said:
+        _complain(said)
     return EXIT_OK
 
 

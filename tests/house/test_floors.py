@@ -20,7 +20,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("device", "reference", "schedule", "happens_before", "tables", "issuing", "lower", "case"),
     ("adapters", "execute", "trial"),
     ("strategies", "oracles"),
-    ("finding", "campaign", "report"),
+    ("finding", "campaign", "report", "export"),
     ("api", "cli_options", "cli_findings", "cli_reports", "cli", "pytest_plugin", "__init__", "__main__"),
 )
 PLACE = {name: (floor, at) for floor, names in enumerate(FLOORS) for at, name in enumerate(names)}
