@@ -17,11 +17,15 @@ Everything else is optional and declared in `features`; only then are further ar
     donate: ops      `launch(..., donate=k)` gives the device the memory of operand k, where it may put the result; the
                      host does not use that buffer again
     peers: name      copy(buffer, source, stream=..., blocking=...) -> buffer, from a device of the same `peers`;
-                     events may be waited for across these devices
+                     events may be waited for across these devices; a tuple: names of links, one of which both have
     release          release(buffer, stream=...) gives the memory back in stream order
     compile          launch_compiled(nodes, operands, results, stream=...) -> list of buffers: runs several ops as one.
                      nodes: list of (op, numbers, attributes), where number i < len(operands) is operands[i] and node j
                      makes number len(operands) + j; results: the numbers to give back, in fresh memory
+
+An exception whose type, or a base of it, is named in `out_of_memory` says that an allocation did not fit: that run is
+counted, and judged neither right nor wrong. One with `launch`, the number of launches since `reset` before the one at
+fault (and `device`, the name of the device that it was on), may be raised by any later call that waits for it.
 
 `reset(seed)` (before each run) and `place_of(buffer) -> str` (the device that holds it) are called if there.
 """
@@ -70,6 +74,7 @@ class Features:
     is fresh memory, a view of an operand, or may be either ("*": every other op). in_place, donate: ops, or "all".
     place: what `place_of` must answer.
     shapes: "any", or "pool" where each new shape costs so much (a compiler runs) that inputs should share a few.
+    out_of_memory: names of the exceptions that say so.
     """
 
     ops: Mapping[str, frozenset[str] | None]
@@ -78,7 +83,7 @@ class Features:
     transfers: tuple[str, ...] = ("blocking",)
     in_place: frozenset[str] = frozenset()
     donate: frozenset[str] = frozenset()
-    peers: str | None = None
+    peers: str | tuple[str, ...] | None = None
     release: bool = False
     compile: bool = False
     source_free: Mapping[str, str] = field(factory=dict)
@@ -87,6 +92,7 @@ class Features:
     contract: Contract = field(factory=lambda: contract_named("ieee"), converter=contract_of)
     place: str | None = None
     shapes: str = "any"
+    out_of_memory: tuple[str, ...] = ()
 
     def supports(self, op: str, operands: Iterable[ArrayType], result: ArrayType) -> bool:
         """Whether the device may be given `op` with operands and a result of these types."""
@@ -114,6 +120,13 @@ class Features:
     def free_after(self, transfer: str) -> str:
         """When a source handed over by this transfer mode may be overwritten; a shared one at its last use."""
         return self.source_free.get(transfer, "last use" if transfer == "shared" else "never")
+
+
+def are_peers(peers: str | tuple[str, ...] | None, others: str | tuple[str, ...] | None) -> bool:
+    """Whether two devices of these `peers` copy from each other: they have the same, or a link in common."""
+    if isinstance(peers, tuple) and isinstance(others, tuple):
+        return not set(peers).isdisjoint(others)
+    return peers is not None and peers == others
 
 
 KEYS = tuple(a.name for a in Features.__attrs_attrs__)
@@ -164,6 +177,12 @@ def _parse_features(value: Mapping[str, Any], where: str) -> Features:
         raise AdapterError(f"features['streams'] is {given['streams']!r} but should be an int >= 0 [{where}]")
     if given.get("shapes", "any") not in SHAPES:
         raise one_of("shapes", given["shapes"], SHAPES, where)
+    names = given.get("out_of_memory", ())
+    if isinstance(names, str) or not all(isinstance(n, str) for n in names):
+        raise AdapterError(f"features['out_of_memory'] is {names!r} but should be names of exceptions [{where}]")
+    given["out_of_memory"] = tuple(names)
+    if isinstance(given.get("peers"), list):
+        given["peers"] = tuple(given["peers"])
     if "transfers" in given:
         given["transfers"] = tuple(given["transfers"])
     for key in ("in_place", "donate"):

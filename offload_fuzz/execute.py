@@ -23,12 +23,16 @@ NOTHING: dict[str, Any] = {}
 
 @frozen(eq=False, slots=True)
 class Failure:
-    """An exception that a device raised: at which value (None: at a transfer), on which role, and its text."""
+    """An exception that a device raised: at which value (None: at a transfer), on which role, and its text.
+
+    out_of_memory: whether the device declares that it says so where memory is used up.
+    """
 
     value: int | None
     place: int
     command: str
     error: str
+    out_of_memory: bool = False
 
 
 @frozen(eq=False, slots=True)
@@ -323,9 +327,7 @@ def execute(
             run.results.append([x.registers[b] for b in schedule.results])
             run.probes.update((v, x.registers[b]) for v, b in schedule.probes)
         except Exception as error:  # noqa: BLE001  # whatever a device raises is a result, to be judged
-            value = command.value if isinstance(command, s.Launch | s.LaunchCompiled) else None
-            text = f"{type(error).__name__}: {error}".strip().split("\n")[0][:500]
-            failure = Failure(value, getattr(command, "place", 0), type(command).__name__.lower(), text)
+            failure = _failure(error, command, schedule, places)
             run.misplaced.extend(x.misplaced)
             return Run(
                 run.results, run.probes, failure, run.misplaced, _touched(x, program), environment, schedule.regions
@@ -334,6 +336,22 @@ def execute(
         run.touched.extend(_touched(x, program))
         environment = environment or float_environment()
     return Run(run.results, run.probes, None, run.misplaced, run.touched, environment, schedule.regions)
+
+
+def _failure(error: Exception, raised_by: Any, schedule: s.Schedule, places: Sequence[Place]) -> Failure:
+    """What a device raised, laid to the launch that the exception names, or else to the command that raised it."""
+    role, command = getattr(raised_by, "place", 0), raised_by
+    number, device = getattr(error, "launch", None), getattr(error, "device", places[role].name)
+    if type(number) is int:
+        for i, place in enumerate(places):
+            launches = [c for c in schedule.commands if isinstance(c, s.Launch | s.LaunchCompiled) and c.place == i]
+            if place.name == device and launches:
+                role, command = i, launches[number % len(launches)]
+    value = command.value if isinstance(command, s.Launch | s.LaunchCompiled) else None
+    text = f"{type(error).__name__}: {error}".strip().split("\n")[0][:500]
+    names = {t.__name__ for t in type(error).__mro__}
+    full = not names.isdisjoint(places[role].features.out_of_memory)
+    return Failure(value, role, type(command).__name__.lower(), text, full)
 
 
 def _touched(x: _Execution, program: Program) -> list[str]:

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 from offload_fuzz import schedule as s
-from offload_fuzz.device import Place
+from offload_fuzz.device import Place, are_peers
 from offload_fuzz.issuing import regions
 from offload_fuzz.plan import Plan, Site
 from offload_fuzz.program import Node, Program
@@ -152,8 +152,7 @@ class _Lowering:
                 self.order(queue, position)
 
     def are_peers(self, p: int, q: int) -> bool:
-        mine = self.roles[p].peers
-        return mine is not None and mine == self.roles[q].peers
+        return are_peers(self.roles[p].peers, self.roles[q].peers)
 
     # ---------------------------------------------------------------------------------------------------- lowering
     def run(self) -> s.Schedule:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from offload_fuzz.device import Place
+from offload_fuzz.device import Place, are_peers
 from offload_fuzz.plan import FREEDOMS, Key, Plan
 from offload_fuzz.program import Program
 
@@ -68,8 +68,7 @@ def crossing(
 
 
 def _peers(places: Sequence[Place], p: int, q: int) -> bool:
-    mine = places[p].features.peers
-    return mine is not None and mine == places[q].features.peers
+    return are_peers(places[p].features.peers, places[q].features.peers)
 
 
 def schedule_modes(out: dict[Key, Any], program_returns: int, outputs: int, choices: Choices) -> int:

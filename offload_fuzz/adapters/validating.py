@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from attrs import define, evolve, field, frozen
 
-from offload_fuzz.device import Place, place
+from offload_fuzz.device import Place, are_peers, place
 from offload_fuzz.errors import InvalidProgram, OffloadError, UsageError
 from offload_fuzz.ops.base import find_op
 from offload_fuzz.types import NAMES, Array, ArrayType, type_of
@@ -116,7 +116,7 @@ class ValidatingDevice:
         call.hold(not buffer.released, FUZZER, "the source buffer was released", "in use")
         call.hold(buffer.device is source, FUZZER, f"buffer is of {buffer.device.name}", f"of the source {source.name}")
         peers = (self.features.peers, source.features.peers)
-        call.hold(peers[0] == peers[1], FUZZER, f"source has peers {peers[1]!r}", repr(peers[0]))
+        call.hold(are_peers(*peers), FUZZER, f"source has peers {peers[1]!r}", repr(peers[0]))
         self._check_modes(call, modes)
         result = self.inner.copy(buffer.buffer, source.inner, **modes)
         call.hold(result is not None, ADAPTER, "copy returned None", "a buffer")
@@ -270,7 +270,7 @@ class ValidatingDevice:
     def _check_event(self, call: _Call, event: Any) -> None:
         call.hold(isinstance(event, Marked), FUZZER, f"event is {type(event).__name__}", "one that was recorded")
         mine = event.device is self
-        peers = self.features.peers is not None and event.device.features.peers == self.features.peers
+        peers = are_peers(self.features.peers, event.device.features.peers)
         call.hold(mine or peers, FUZZER, f"event is of {event.device.name}", "of this device or a peer")
 
     def _check_modes(self, call: _Call, modes: Mapping[str, Any], transfer: bool = True) -> None:
@@ -291,7 +291,9 @@ def validating(device: Any) -> ValidatingDevice:
     """`device`, an adapter object or a `Place`, watched; raises `UsageError` for what is no adapter."""
     watched = device if isinstance(device, Place) else place(device)
     peers = watched.features.peers  # only with others that are watched, whose buffers are of the same kind
-    features = evolve(watched.features, peers=peers and f"{PREFIX}{peers}")
+    if isinstance(peers, tuple):
+        peers = tuple(f"{PREFIX}{link}" for link in peers)
+    features = evolve(watched.features, peers=f"{PREFIX}{peers}" if isinstance(peers, str) else peers)
     return ValidatingDevice(watched.device, f"{PREFIX}{watched.name}", features)
 
 

@@ -23,6 +23,7 @@ class Counts:
     vacuous: int = 0
     rejected: int = 0
     skipped: int = 0
+    out_of_memory: int = 0
     wild: int = 0
     large: int = 0
     pairs_covered: int = 0

@@ -63,6 +63,8 @@ class Report:
             return EXIT_FINDING
         if self.counts.judged and self.counts.unknown >= self.counts.judged:
             return EXIT_INCONCLUSIVE
+        if self.counts.out_of_memory and not self.counts.judged:
+            return EXIT_INCONCLUSIVE
         return EXIT_OK if self.counts.cases else EXIT_NOTHING_TESTED
 
     def to_json(self) -> dict[str, Any]:

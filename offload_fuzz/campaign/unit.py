@@ -257,7 +257,9 @@ class Unit:
             counts.large += is_large(case)
             counts.skipped += case.skipped
         count_placed(counts, case.program, plans[start:])
-        counts.judged += (len(plans) - start) * len(case.program.outputs)
+        full = sum(p.run.failure is not None and p.run.failure.out_of_memory for p in trial.planned)
+        counts.out_of_memory += full
+        counts.judged += (len(plans) - start - full) * len(case.program.outputs)
         counts.unknown += unknown
         counts.vacuous += sum(e is not None and e.is_vacuous for e in trial.expected)
         wrong = any(v.kind == "wrong value" for v in found)

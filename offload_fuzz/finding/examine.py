@@ -50,12 +50,17 @@ class Examiner:
         plans = [case.plan] if case.control is None else [case.plan, case.control]
         for plan in plans:
             check_support(case.program, plan, self.places)
-        found, unknowns = judge(self.trial(case.program, plans), self.oracles)
+        trial = self.trial(case.program, plans)
+        found, unknowns = judge(trial, self.oracles)
         for verdict in found:
             if verdict.failed:
                 return verdict
         if found:
             return found[0]
+        for i, planned in enumerate(trial.planned):
+            f = planned.run.failure
+            if f is not None and f.out_of_memory:
+                return Verdict(UNKNOWN, "out of memory", message=f.error, plan=i, value=f.value, unknowns=1)
         return Verdict(UNKNOWN if unknowns else "pass", unknowns=unknowns)
 
     def fails_like(self, case: Case, kind: str, all_known: bool = False) -> Verdict | None:

@@ -16,7 +16,6 @@ from offload_fuzz.types import DTYPES
 Row = dict[str, Any]
 #: Devices that are listed of an adapter; of another its bare name.
 LISTED = {
-    "simulated": ("simulated:0", "simulated.npu:0"),
     "torch": ("torch:cpu", "torch:cuda:0"),
     "array_api": ("array_api:array_api_strict:device1",),
     "noop": ("noop:0",),
@@ -39,7 +38,15 @@ def _cell(value: Any) -> str:
 
 def device_rows() -> list[Row]:
     """The devices that are known by name, opened; those that are not there with the reason as a note."""
-    return [_device(spec, a) for a in known_adapters() for spec in LISTED.get(a.name, (a.name,))]
+    from offload_fuzz.adapters.simulated import PROFILES
+
+    rows = []
+    for adapter in known_adapters():
+        if adapter.name == "simulated":
+            rows += [{**_device(f"{p.name}:0", adapter), "note": p.summary} for p in PROFILES.values()]
+        else:
+            rows += [_device(spec, adapter) for spec in LISTED.get(adapter.name, (adapter.name,))]
+    return rows
 
 
 def _device(spec: str, adapter: Adapter) -> Row:

@@ -57,7 +57,7 @@ def rows(report: Report) -> list[tuple[str, str]]:
         ("ops", _ops(c, drawn_from(report.settings))),
         ("freedoms", _freedoms(c)),
         ("judged", f"{number(c.judged, 'result')}: {share(c.unknown, c.judged)} unknown, {c.vacuous:,} vacuous"),
-        ("left out", f"{c.skipped:,} skipped, {c.rejected:,} rejected"),
+        ("left out", f"{c.skipped:,} skipped, {c.rejected:,} rejected, {c.out_of_memory:,} out of memory"),
         ("failures", _failures(report)),
         ("took", f"{report.seconds:.1f} s, {_rate(report)}; seed {report.settings.seed}"),
         *(("excused", f"{f.id}, {number(f.count, 'time')}: {f.excuse}") for f in report.findings if f.excuse),

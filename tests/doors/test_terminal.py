@@ -52,7 +52,7 @@ freedoms  device 50.0%, stream 0.0%, reuse 0.0%, donate 0.0%, compile 0.0%, tran
           0.0%, alignment 0.0%, readonly 0.0%, overwrite 0.0%, order 0.0%, sync 0.0%, repeat 0.0%,
           readback 0.0% of plans not plain
 judged    4,000 results: 1.0% unknown, 8 vacuous
-left out  1 skipped, 2 rejected
+left out  1 skipped, 2 rejected, 0 out of memory
 failures  12 failing, of 1 finding: 9 known again, 3 not shrunk; 1 crash, 0 hangs; 310 runs to
           shrink
 took      4.0 s, 500 case runs/s; seed 7

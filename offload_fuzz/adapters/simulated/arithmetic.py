@@ -139,7 +139,8 @@ def reduction(ufunc: np.ufunc, is_mean: bool = False) -> Kernel:
         axes = normalize_axes(attributes["axis"], x.ndim)
         kept = tuple(i for i in range(x.ndim) if i not in axes)
         terms = x.transpose(*kept, *axes).reshape(*(x.shape[i] for i in kept), -1 if x.size else _count(x, axes))
-        return sums.reduced(ufunc, terms, type.np, draws, is_mean).reshape(type.shape)
+        narrow = ufunc is np.add
+        return sums.reduced(ufunc, terms, type.np, draws, is_mean, narrow).reshape(type.shape)
 
     return kernel
 
@@ -177,13 +178,14 @@ def _count(x: Array, axes: tuple[int, ...]) -> int:
 def running_sum(operands: Sequence[Array], attributes: Attributes, type: ArrayType, draws: Draws) -> Any:
     """cumulative_sum."""
     (x,) = operands
-    return np.moveaxis(sums.prefixes(np.moveaxis(x, attributes["axis"], -1), type.np, draws), -1, attributes["axis"])
+    terms = np.moveaxis(x, attributes["axis"], -1)
+    return np.moveaxis(sums.prefixes(terms, type.np, draws, narrow=True), -1, attributes["axis"])
 
 
 def product(operands: Sequence[Array], attributes: Attributes, type: ArrayType, draws: Draws) -> Any:
     """matmul."""
     x1, x2 = operands
-    return sums.matrix_product(x1, x2, type.np, draws)
+    return sums.matrix_product(x1, x2, type.np, draws, narrow=True)
 
 
 #: What runs for a result of a float dtype; for the rest, and for float ops that are not here, the op does not round.

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from attrs import frozen
 
-from offload_fuzz.adapters.simulated import regions
+from offload_fuzz.adapters.simulated import regions, tiles
 from offload_fuzz.adapters.simulated.arithmetic import Kernel, kernel_of
 from offload_fuzz.adapters.simulated.draws import Draws
 from offload_fuzz.adapters.simulated.faults import FAULTS
@@ -23,11 +23,12 @@ from offload_fuzz.adapters.simulated.memory import (
     span,
 )
 from offload_fuzz.adapters.simulated.profiles import PROFILES, features_of
-from offload_fuzz.adapters.simulated.queues import Event, Queues, run_to
+from offload_fuzz.adapters.simulated.queues import Event, Queues, finish, kernel
+from offload_fuzz.adapters.simulated.subnormals import flushed
 from offload_fuzz.adapters.simulated.views import VIEWS
 from offload_fuzz.errors import UsageError, one_of
 from offload_fuzz.ops.base import find_op
-from offload_fuzz.types import NAMES, Array, ArrayType
+from offload_fuzz.types import DTYPES, NAMES, Array, ArrayType
 
 UNFILLED = 0xFF  # what a downloaded array holds until its transfer has run: NaN in every float dtype
 DRAWN_ORDERS = ("late", "random", "late", "random", "late", "random", "late", "eager")
@@ -40,7 +41,8 @@ class Instruction:
     """What the device knows of an op on operands of certain types.
 
     lawful_type: of the result, which the kernel computes; type, strides, nbytes: of the buffer that it goes to.
-    view: gives the result's layout in the operand's storage, or None where it must copy.
+    view: gives the result's layout in the operand's storage, or None where it must copy. elementwise, flushes: whether
+    it may run over padding as well, and take subnormals as zero.
     """
 
     lawful_type: ArrayType
@@ -49,6 +51,8 @@ class Instruction:
     nbytes: int
     kernel: Kernel
     view: Callable[[Buffer, ArrayType, Mapping[str, Any]], Layout | None] | None
+    elementwise: bool
+    flushes: bool
 
 
 class Simulated:
@@ -60,16 +64,21 @@ class Simulated:
     def __init__(self, profile: str, index: int, faults: Sequence[str] = ()) -> None:
         self.profile, self.index = profile, index
         self.name = "+".join((f"{profile}:{index}", *faults))
-        self.features = features_of(PROFILES[profile], self.name)
+        p = PROFILES[profile]
+        self.features = features_of(p, self.name, index)
         self.hooks = Hooks((FAULTS[f].hook, FAULTS[f].function) for f in faults)
-        self.memory = Memory(PROFILES[profile].alignment)
-        self.queues = Queues(self.name, self.features.streams)
-        self.draws = Draws(0)
+        self.memory = Memory(p.alignment, p.memory)
+        self.queues = Queues(self.name, p.streams, p.copy_engines, p.blocking)
+        self.tile, self.flushes = p.tile, p.flushes
+        self.accumulators = {DTYPES[d].np: DTYPES[a].np for d, a in p.accumulators.items()}
+        self.draws = Draws(0, self.accumulators)
+        self.launches = 0
         self._instructions: dict[Hashable, Instruction] = {}
 
     def reset(self, seed: int, order: str | None = None) -> None:
         """Begin a run: empty memory and queues, draws from `seed` and the index; `order` overrides the drawn one."""
-        self.draws = Draws(seed + (self.index << 20))
+        self.draws = Draws(seed + (self.index << 20), self.accumulators)
+        self.launches = 0
         drawn = DRAWN_ORDERS[self.draws.below(len(DRAWN_ORDERS))] if seed else "eager"
         self.memory.reset()
         self.queues.reset(order or drawn, Draws(~seed))
@@ -78,7 +87,7 @@ class Simulated:
     def upload(self, array: Array, *, stream: int = 0, blocking: bool = True) -> Buffer:
         """A buffer of the host array's own layout; a DMA command reads the array when it runs."""
         type = ArrayType(NAMES[array.dtype], array.shape)
-        offset, strides, nbytes = host_layout(array, type)
+        offset, strides, nbytes = (0, *tiles.placed(type, self.tile)) if self.tile else host_layout(array, type)
         buffer = self._allocate(type, offset, strides, nbytes, "upload")
 
         def transfer() -> None:
@@ -108,6 +117,8 @@ class Simulated:
         if buffer.overlaps_itself:
             strides = contiguous_strides(type.shape, type.np.itemsize)
         below, nbytes = span(type, strides)
+        if self.tile:
+            below, (strides, nbytes) = 0, tiles.placed(type, self.tile)
         result = self._allocate(type, below, strides, nbytes, "copy")
 
         def transfer() -> None:
@@ -117,9 +128,9 @@ class Simulated:
         return result
 
     def _issue(self, stream: int, command: Callable[[], None], blocking: bool, kind: str) -> None:
-        position = self.queues.issue(stream, command)
+        position = self.queues.issue_transfer(stream, command, kind)
         if blocking and self.hooks.host_waits(True, kind):
-            run_to(self.queues.queues[stream], position)
+            finish(self.queues.queues[stream], position)
 
     def _move(self, target: Array, source: Array, kind: str) -> None:
         source = self.hooks.carried(source, kind)
@@ -134,6 +145,8 @@ class Simulated:
     # ------------------------------------------------------------------------------------------------------ memory
     def _allocate(self, type: ArrayType, offset: int, strides: Strides, nbytes: int, kind: str) -> Buffer:
         place = self.hooks.placed(self.name, self.index, self.profile, kind)
+        if not self.memory.has_room(nbytes):
+            self.queues.synchronize()  # what was released on a stream is free once the stream has come to it
         return Buffer(self.memory.allocate(nbytes), type, offset, strides, place)
 
     def _array(self, buffer: Buffer, use: int | str) -> Array:
@@ -175,23 +188,35 @@ class Simulated:
                 return Buffer(operands[0].storage, type, *layout, operands[0].place)
         in_place = out is not None and out.type == type and not out.overlaps_itself
         target = out if in_place else hooks.target(None, op, operands, type)
+        is_new = target is None
         if target is not None and not in_place:
             self.memory.share(target.storage)
         elif target is None:
             target = self._allocate(type, 0, instruction.strides, instruction.nbytes, "result")
 
-        def run() -> None:
-            arrays = [hooks.operand(self._array(b, i), i) for i, b in enumerate(operands)]
-            result = instruction.kernel(arrays, attributes, instruction.lawful_type, self.draws)
-            result = hooks.result(result, op, arrays, attributes)
-            if hooks.written(True, target, op, operands, in_place):
-                self._array(target, WRITTEN)[...] = result
+        read, written, lawful_type = operands, target, instruction.lawful_type
+        if self.tile and is_new and instruction.elementwise and (whole := tiles.whole([*operands, target], self.tile)):
+            *read, written = whole
+            lawful_type = tiles.padded(lawful_type, self.tile)
 
+        def run() -> None:
+            arrays = [hooks.operand(self._array(b, i), i) for i, b in enumerate(read)]
+            if instruction.flushes:
+                arrays = [flushed(x, self.flushes, self.draws) for x in arrays]
+            result = instruction.kernel(arrays, attributes, lawful_type, self.draws)
+            if instruction.flushes:
+                result = flushed(result, self.flushes, self.draws)
+            result = hooks.result(result, op, arrays, attributes)
+            if hooks.written(True, written, op, read, in_place):
+                self._array(written, WRITTEN)[...] = result
+
+        command = kernel(run, op, self.name, self.launches)
+        self.launches += 1
         if hooks.runs("stream", op) == "stream":
-            self.queues.issue(stream, run)
+            self.queues.issue(stream, command)
         else:
             with np.errstate(all="ignore"):
-                run()
+                command()
         if donate is not None:
             self.release(operands[donate], stream=stream)
         return target
@@ -214,9 +239,7 @@ class Simulated:
         targets = []
         for n in results:
             type = types[n]
-            targets.append(
-                self._allocate(type, 0, contiguous_strides(type.shape, type.np.itemsize), type.nbytes, "result")
-            )
+            targets.append(self._allocate(type, 0, *tiles.placed(type, self.tile), "result"))
 
         def run() -> None:
             arrays = [self.hooks.operand(self._array(b, i), i) for i, b in enumerate(operands)]
@@ -224,7 +247,8 @@ class Simulated:
             for target, result in zip(targets, found, strict=True):
                 self._array(target, WRITTEN)[...] = result
 
-        self.queues.issue(stream, run)
+        self.queues.issue(stream, kernel(run, "compiled region", self.name, self.launches))
+        self.launches += 1
         return targets
 
     def _instruction(self, op: str, types: tuple[ArrayType, ...], attributes: Mapping[str, Any]) -> Instruction:
@@ -248,8 +272,9 @@ class Simulated:
             if used.dtype not in self.features.dtypes:
                 raise one_of("dtype", used.dtype, sorted(self.features.dtypes), f"{op} on {self.name}")
         actual = self.hooks.result_type(type, op, types)
-        strides = contiguous_strides(actual.shape, actual.np.itemsize)
-        return Instruction(type, actual, strides, actual.nbytes, kernel_of(row, type), VIEWS.get(op))
+        strides, nbytes = tiles.placed(actual, self.tile)
+        view, flushes = VIEWS.get(op), bool(self.flushes) and not row.moves
+        return Instruction(type, actual, strides, nbytes, kernel_of(row, type), view, row.elementwise, flushes)
 
     # ------------------------------------------------------------------------------------------------------- order
     def record(self, stream: int) -> Event:
@@ -264,7 +289,7 @@ class Simulated:
     def synchronize(self, *, stream: int | None = None, event: Event | None = None) -> None:
         """Return when the event has happened, or when a stream, or every stream, is done."""
         if event is not None:
-            run_to(event.queue, event.position)
+            finish(event.queue, event.position)
         else:
             self.queues.synchronize(stream)
 
@@ -280,6 +305,11 @@ def make(spec: str) -> Simulated:
         raise one_of("device profile", profile, PROFILES, f"device {spec}")
     if not (index.isascii() and index.isdigit()):
         raise UsageError(f"device index is {index!r} but should be a number [device {spec}]; write {profile}:0")
+    devices = PROFILES[profile].devices
+    if devices is not None and int(index) >= devices:
+        raise UsageError(
+            f"device index is {index} but {profile} has {devices}: 0 to {devices - 1} [device {spec}]; write {profile}:0"
+        )
     for fault in faults:
         if fault not in FAULTS:
             raise one_of("fault", fault, sorted(FAULTS), f"device {spec}")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 
 from offload_fuzz.types import Array
@@ -15,11 +18,15 @@ _KEYS = _table.random(2 * LONGEST)
 
 
 class Draws:
-    """A linear congruential generator modulo 2**64, with Knuth's MMIX constants (TAOCP volume 2, section 3.3.4)."""
+    """A linear congruential generator modulo 2**64, with Knuth's MMIX constants (TAOCP volume 2, section 3.3.4).
 
-    __slots__ = ("state",)
+    accumulators: float dtype -> the narrowest dtype in which the device keeps sums of it, where it is not its own.
+    """
 
-    def __init__(self, seed: int) -> None:
+    __slots__ = ("accumulators", "state")
+
+    def __init__(self, seed: int, accumulators: Mapping[np.dtype[Any], np.dtype[Any]] | None = None) -> None:
+        self.accumulators = accumulators
         self.state = ((seed + 1) * 0x9E3779B97F4A7C15) & MASK
         self.below(2)
 

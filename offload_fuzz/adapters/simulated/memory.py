@@ -20,6 +20,13 @@ Strides = tuple[int, ...]
 Layout = tuple[int, Strides]
 
 
+class OutOfMemory(MemoryError):
+    """The device has no room for an allocation, with everything that was released counted as free.
+
+    Nothing else changes: what is allocated stays as it is, and once something is released there is room again.
+    """
+
+
 @frozen(eq=False, slots=True)
 class Storage:
     """One allocation: `nbytes` bytes from `address` of a memory."""
@@ -101,11 +108,13 @@ class Memory:
     """An arena that grows; freed blocks are poisoned and handed out again last in, first out.
 
     alignment: of every storage; sizes are rounded up to it, so a freed block fits the next array of about its size.
+    capacity: bytes that may be allocated at once, padding to the alignment included; None: no limit.
     arriving: address -> a transfer that runs at the first use of the storage; only a fault defers one.
     """
 
-    def __init__(self, alignment: int = 64) -> None:
+    def __init__(self, alignment: int = 64, capacity: int | None = None) -> None:
         self.alignment = alignment
+        self.capacity = capacity
         self.arriving: dict[int, Callable[[], None]] = {}
         self._live: dict[int, Storage] = {}
         self._free: dict[int, list[int]] = {}
@@ -127,16 +136,30 @@ class Memory:
         self._live.clear()
         self._free.clear()
         self._shared.clear()
+        self._used = 0
         self._top = self.alignment
 
     @property
     def in_use(self) -> int:
         """Bytes that are allocated."""
-        return sum(s.nbytes for s in self._live.values())
+        return self._used
+
+    def _size(self, nbytes: int) -> int:
+        return max(-(-nbytes // self.alignment), 1) * self.alignment
+
+    def has_room(self, nbytes: int) -> bool:
+        """Whether `allocate` can give so many bytes now."""
+        return self.capacity is None or self._used + self._size(nbytes) <= self.capacity
 
     def allocate(self, nbytes: int) -> Storage:
-        """A storage of at least `nbytes` bytes, poisoned."""
-        size = max(-(-nbytes // self.alignment), 1) * self.alignment
+        """A storage of at least `nbytes` bytes, poisoned; raises `OutOfMemory`."""
+        size = self._size(nbytes)
+        if self.capacity is not None and self._used + size > self.capacity:
+            raise OutOfMemory(
+                f"{size:,} bytes are asked for but of {self.capacity:,} only {self.capacity - self._used:,} are free; "
+                "release something"
+            )
+        self._used += size
         free = self._free.get(size)
         if free:
             address = free.pop()
@@ -164,6 +187,7 @@ class Memory:
             self._shared[address] -= 1
             return
         del self._live[address]
+        self._used -= size
         self.arriving.pop(address, None)
         self._words[address >> 1 : (address + size) >> 1] = FREED
         self._free.setdefault(size, []).append(address)

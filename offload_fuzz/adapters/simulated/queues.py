@@ -29,23 +29,62 @@ class Event:
         return self.queue.done >= self.position
 
 
+class KernelError(RuntimeError):
+    """What a kernel raised, at the next synchronisation with it: as on a GPU, that may be in a later, other call.
+
+    device: the name of the one whose kernel it was. launch: which one, as the number of launches since `reset`.
+    """
+
+    def __init__(self, message: str, device: str, launch: int) -> None:
+        super().__init__(message)
+        self.device, self.launch = device, launch
+
+
 #: A thing to do, or an event to come first.
 Command: TypeAlias = Callable[[], None] | Event
+#: Which copy engine carries what, as far as there are so many.
+ENGINES = {"upload": 0, "download": 1, "copy": 2}
+
+
+def kernel(run: Callable[[], None], op: str, device: str, launch: int) -> Callable[[], None]:
+    """`run`, raising `KernelError` for whatever it raises."""
+
+    def command() -> None:
+        try:
+            run()
+        except Exception as error:
+            raise KernelError(f"{type(error).__name__}: {error} [{op} on {device}]", device, launch) from error
+
+    return command
 
 
 class Queue:
-    """One stream: commands in order; `issued` and `done` count them."""
+    """One stream: commands in order; `issued` and `done` count them.
 
-    __slots__ = ("commands", "done", "issued")
+    error: the first one of its own commands, or of those that it waited for; it stays until the next reset.
+    """
+
+    __slots__ = ("commands", "done", "error", "issued")
 
     def __init__(self) -> None:
         self.commands: deque[Command] = deque()
         self.issued = 0
         self.done = 0
+        self.error: Exception | None = None
+
+
+def finish(queue: Queue, position: int) -> None:
+    """Synchronise with the first `position` commands of `queue`; raises the error of one of them."""
+    run_to(queue, position)
+    if queue.error is not None:
+        raise queue.error
 
 
 def run_to(queue: Queue, position: int) -> None:
-    """Run `queue` until `position` commands are done, and other queues as far as its events require."""
+    """Run `queue` until `position` commands are done, and other queues as far as its events require.
+
+    What a command raises is kept as the error of its queue, and of the queues that wait for it.
+    """
     if queue.done >= position:
         return
     pending = [(queue, position)]
@@ -61,39 +100,62 @@ def run_to(queue: Queue, position: int) -> None:
                 continue
             queue.commands.popleft()
             queue.done += 1
-            if not isinstance(command, Event):
+            if isinstance(command, Event):
+                queue.error = queue.error or command.queue.error
+                continue
+            try:
                 command()
+            except Exception as error:  # noqa: BLE001  # whatever it is, it is raised at the next synchronisation
+                queue.error = queue.error or error
 
 
 class Queues:
-    """The streams of one device. Another device's queues are run from here only through events."""
+    """The streams of one device, and its copy engines. Another device's queues are run from here only through events.
 
-    def __init__(self, device: str, streams: int) -> None:
+    engines: how many queues of their own carry the transfers; 0: each stream carries its own. blocking: every command
+    runs when it is issued, and its error is raised there.
+    """
+
+    def __init__(self, device: str, streams: int, engines: int = 0, blocking: bool = False) -> None:
         self.device = device
         self.streams = streams
+        self.engines = engines
+        self.blocking = blocking
         self.reset("eager", Draws(0))
 
     def reset(self, order: str, draws: Draws) -> None:
         """Empty queues that run in `order`."""
-        self.order = order
+        self.order = "eager" if self.blocking else order
         self.draws = draws
-        self.queues = [Queue() for _ in range(self.streams)]
+        self.all = [Queue() for _ in range(self.streams + self.engines)]
+        self.queues, self.carriers = self.all[: self.streams], self.all[self.streams :]
 
     def issue(self, stream: int, command: Command) -> int:
         """Put a command on a stream; returns its position, for `run_to`."""
         queue = self.queues[stream]
         queue.commands.append(command)
         queue.issued += 1
-        if self.order == "eager":
+        if self.blocking:
+            finish(queue, queue.issued)
+        elif self.order == "eager":
             run_to(queue, queue.issued)
         elif self.order == "random":
             self.wander()
         return queue.issued
 
+    def issue_transfer(self, stream: int, command: Command, kind: str) -> int:
+        """As `issue`, by the copy engine for this kind: after all that the engine has to carry before."""
+        if not self.engines:
+            return self.issue(stream, command)
+        queue, carrier = self.queues[stream], self.carriers[ENGINES[kind] % self.engines]
+        carrier.commands.extend((Event(self.device, queue, queue.issued), command))
+        carrier.issued += 2
+        return self.issue(stream, Event(self.device, carrier, carrier.issued))
+
     def wander(self) -> None:
         """Go on by a few commands, one queue at a time."""
         for _ in range(self.draws.below(3)):
-            queue = self.queues[self.draws.below(self.streams)]
+            queue = self.all[self.draws.below(len(self.all))]
             if queue.commands:
                 run_to(queue, queue.done + 1)
 
@@ -103,6 +165,6 @@ class Queues:
         return Event(self.device, queue, queue.issued)
 
     def synchronize(self, stream: int | None = None) -> None:
-        """Run everything on a stream, or on all."""
+        """Run everything on a stream, or on all; raises the error of a command there."""
         for queue in self.queues if stream is None else (self.queues[stream],):
-            run_to(queue, queue.issued)
+            finish(queue, queue.issued)

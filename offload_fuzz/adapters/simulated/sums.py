@@ -19,8 +19,13 @@ SMALL_PRODUCT = 1 << 16  # products of at most this many terms are formed one by
 EXACT_COUNT = 256  # every int up to this is a number of each float dtype
 
 
-def accumulator(dtype: np.dtype[Any], draws: Draws, count: int = 0) -> np.dtype[Any]:
-    """The dtype of the partial sums: its own, or for a 16-bit dtype, by draw, float32."""
+def accumulator(dtype: np.dtype[Any], draws: Draws, count: int = 0, narrow: bool = False) -> np.dtype[Any]:
+    """The dtype of the partial sums: its own, or for a 16-bit dtype, by draw, float32.
+
+    narrow: by draw the device's own accumulator, where that has fewer digits and holds `count`.
+    """
+    if narrow and draws.accumulators and count <= EXACT_COUNT and draws.below(2):
+        return draws.accumulators.get(dtype, dtype)
     if dtype.itemsize > 2 or (count <= EXACT_COUNT and draws.below(2)):
         return dtype
     return FLOAT32
@@ -66,12 +71,14 @@ ORDERS: tuple[Callable[[np.ufunc, Array, Draws], Any], ...] = (forward, backward
 
 
 # -------------------------------------------------------------------------------------------------------------- sums
-def reduced(ufunc: np.ufunc, x: Array, dtype: np.dtype[Any], draws: Draws, is_mean: bool = False) -> Array:
+def reduced(
+    ufunc: np.ufunc, x: Array, dtype: np.dtype[Any], draws: Draws, is_mean: bool = False, narrow: bool = False
+) -> Array:
     """Terms added or multiplied up, or their mean, by quotient or reciprocal."""
     n = x.shape[-1]
     if n == 0:
         return np.full(x.shape[:-1], np.nan if is_mean else ufunc.identity, dtype)
-    inner = accumulator(dtype, draws, n if is_mean else 0)
+    inner = accumulator(dtype, draws, n if is_mean else 0, narrow)
     terms = x.astype(inner, copy=False)
     total = terms[..., 0] if n == 1 else ORDERS[draws.below(len(ORDERS))](ufunc, terms, draws)
     if is_mean:
@@ -80,9 +87,9 @@ def reduced(ufunc: np.ufunc, x: Array, dtype: np.dtype[Any], draws: Draws, is_me
     return np.asarray(total).astype(dtype)
 
 
-def prefixes(x: Array, dtype: np.dtype[Any], draws: Draws) -> Array:
+def prefixes(x: Array, dtype: np.dtype[Any], draws: Draws, narrow: bool = False) -> Array:
     """Sums of the first 1, 2, ... n terms: one after the other, or by doubling distances. Both use no later term."""
-    inner = accumulator(dtype, draws)
+    inner = accumulator(dtype, draws, narrow=narrow)
     sums = x.astype(inner)
     n = x.shape[-1]
     if n > LONGEST or draws.below(2):
@@ -94,7 +101,7 @@ def prefixes(x: Array, dtype: np.dtype[Any], draws: Draws) -> Array:
     return sums.astype(dtype, copy=False)
 
 
-def matrix_product(x1: Array, x2: Array, dtype: np.dtype[Any], draws: Draws) -> Array:
+def matrix_product(x1: Array, x2: Array, dtype: np.dtype[Any], draws: Draws, narrow: bool = False) -> Array:
     """Small products term by term in any order; large ones in blocks of the contracted axis."""
     (m, k), n = x1.shape[-2:], x2.shape[-1]
     batch = np.broadcast_shapes(x1.shape[:-2], x2.shape[:-2])
@@ -102,7 +109,7 @@ def matrix_product(x1: Array, x2: Array, dtype: np.dtype[Any], draws: Draws) -> 
     if terms == 0:
         return np.zeros((*batch, m, n), dtype)
     if terms <= SMALL_PRODUCT:
-        inner = accumulator(dtype, draws)
+        inner = accumulator(dtype, draws, narrow=narrow)
         a, b = x1.astype(inner), x2.astype(inner)
         products = a[..., :, None, :] * np.swapaxes(b, -1, -2)[..., None, :, :]
         return np.asarray(ORDERS[draws.below(len(ORDERS))](np.add, products, draws)).astype(dtype)

@@ -13,7 +13,7 @@ from offload_fuzz.adapters.resolve import resolve
 from offload_fuzz.campaign.conformance.bench import Bench, DeviceRaised, Violation
 from offload_fuzz.campaign.conformance.promises import PROMISES, Promise
 from offload_fuzz.campaign.extension import load
-from offload_fuzz.device import Place, place
+from offload_fuzz.device import Place, are_peers, place
 from offload_fuzz.errors import EXIT_FINDING, EXIT_INTERNAL, EXIT_OK, OffloadError
 from offload_fuzz.finding.replay import supervised
 from offload_fuzz.ops.base import OPS
@@ -163,7 +163,7 @@ def _peer(opened: Place) -> Place | None:
         peer = resolve(following)
     except OffloadError:
         peer = resolve(opened.spec)
-    return peer if peer.features.peers == opened.features.peers else None
+    return peer if are_peers(peer.features.peers, opened.features.peers) else None
 
 
 def exit_code(records: Sequence[Record]) -> int:
