@@ -308,7 +308,8 @@ def make(spec: str) -> Simulated:
     devices = PROFILES[profile].devices
     if devices is not None and int(index) >= devices:
         raise UsageError(
-            f"device index is {index} but {profile} has {devices}: 0 to {devices - 1} [device {spec}]; write {profile}:0"
+            f"device index is {index} but {profile} has {devices}: 0 to {devices - 1} [device {spec}]; "
+            f"write {profile}:0"
         )
     for fault in faults:
         if fault not in FAULTS:
