@@ -15,7 +15,7 @@ def flushed(x: Any, dtypes: Collection[str], draws: Draws) -> Array:
     """`x`, or by draw `x` with the zero of its sign for each subnormal number, where its dtype is one of `dtypes`."""
     array = np.asarray(x)
     name = NAMES.get(array.dtype)
-    if name not in dtypes or not draws.below(2):
+    if name is None or name not in dtypes or not draws.below(2):
         return array
     small = np.abs(array) < np.asarray(2.0 ** DTYPES[name].emin, array.dtype)
     return np.where(small, np.copysign(np.zeros((), array.dtype), array), array) if small.any() else array
