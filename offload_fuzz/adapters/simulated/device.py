@@ -147,6 +147,7 @@ class Simulated:
         place = self.hooks.placed(self.name, self.index, self.profile, kind)
         if not self.memory.has_room(nbytes):
             self.queues.synchronize()  # what was released on a stream is free once the stream has come to it
+            self.memory.collect()
         return Buffer(self.memory.allocate(nbytes), type, offset, strides, place)
 
     def _array(self, buffer: Buffer, use: int | str) -> Array:
@@ -308,8 +309,8 @@ def make(spec: str) -> Simulated:
     devices = PROFILES[profile].devices
     if devices is not None and int(index) >= devices:
         raise UsageError(
-            f"device index is {index} but {profile} has {devices}: 0 to {devices - 1} [device {spec}]; "
-            f"write {profile}:0"
+            f"device index is {index} but should be below {devices}, the number of {profile} devices "
+            f"[device {spec}]; write {profile}:0"
         )
     for fault in faults:
         if fault not in FAULTS:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 
 import numpy as np
@@ -21,9 +22,10 @@ Layout = tuple[int, Strides]
 
 
 class OutOfMemory(MemoryError):
-    """The device has no room for an allocation, with everything that was released counted as free.
+    """The device has no room for an allocation.
 
-    Nothing else changes: what is allocated stays as it is, and once something is released there is room again.
+    What was released, and what nobody holds a buffer of, counts as free. Nothing else changes: what is allocated stays
+    as it is, and once something is released there is room again.
     """
 
 
@@ -116,7 +118,7 @@ class Memory:
         self.alignment = alignment
         self.capacity = capacity
         self.arriving: dict[int, Callable[[], None]] = {}
-        self._live: dict[int, Storage] = {}
+        self._live: dict[int, tuple[weakref.ref[Storage], int]] = {}
         self._free: dict[int, list[int]] = {}
         self._shared: dict[int, int] = {}
         self._new_arena(START)
@@ -143,6 +145,12 @@ class Memory:
     def in_use(self) -> int:
         """Bytes that are allocated."""
         return self._used
+
+    def collect(self) -> None:
+        """Free what nobody holds a buffer of any more, as a runtime does that counts references."""
+        for address, (storage, size) in list(self._live.items()):
+            if storage() is None:
+                self._free_block(address, size)
 
     def _size(self, nbytes: int) -> int:
         return max(-(-nbytes // self.alignment), 1) * self.alignment
@@ -171,7 +179,8 @@ class Memory:
                 self._new_arena(max(2 * len(old), 2 * self._top))
                 self.arena[:address] = old[:address]
         self._words[address >> 1 : (address + size) >> 1] = NEVER_WRITTEN
-        storage = self._live[address] = Storage(self, address, size)
+        storage = Storage(self, address, size)
+        self._live[address] = (weakref.ref(storage), size)
         return storage
 
     def share(self, storage: Storage) -> None:
@@ -181,11 +190,14 @@ class Memory:
     def free(self, storage: Storage) -> None:
         """Poison the storage and make it the next to be reused; raises `ValueError` when it is not allocated."""
         address, size = storage.address, storage.nbytes
-        if self._live.get(address) is not storage:
+        if address not in self._live or self._live[address][0]() is not storage:
             raise ValueError(f"storage at address {address} is released but should be allocated; release it once")
         if self._shared.get(address):
             self._shared[address] -= 1
             return
+        self._free_block(address, size)
+
+    def _free_block(self, address: int, size: int) -> None:
         del self._live[address]
         self._used -= size
         self.arriving.pop(address, None)

@@ -1,4 +1,4 @@
-"""What kinds of simulated accelerator there are, as data (`profiles.toml`), and what each declares."""
+"""What kinds of simulated accelerator there are, as data, and what each declares: `profiles.toml` and additions."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ class Profile:
 
     name: `simulated` or `simulated.KIND`. summary: one line. dtypes, ops: what it runs; ops None: all there are.
     devices: how many there are, from index 0; None: any number. streams: in-order queues of each. blocking: calls
-    return when they are done. copy_engines: units through which all transfers of a device go in the order in which
-    they are issued, by direction as far as there are enough; 0: each stream has its own. memory: bytes; None: no
-    limit. alignment: of allocations. peers: one of `PEERS`. accumulator: the narrowest float dtype of the sums of
-    `sum`, `mean`, `cumulative_sum` and `matmul`; None: that of contract `simulated`. flushes: float dtypes whose
-    subnormals it may take as zero. tile: rows and columns of the last two axes to which each array is padded in
-    memory. compile: runs of nodes.
+    return when they are done. copy_engines: units through which all transfers of a device go in the order in which they
+    are issued, by direction as far as there are enough; 0: each stream has its own. memory: bytes; None: no limit.
+    alignment: of allocations. peers: one of `PEERS`. accumulator: the narrowest float dtype of the sums of `sum`,
+    `mean`, `cumulative_sum` and `matmul`; None: that of contract `simulated`. flushes: float dtypes whose subnormals it
+    may take as zero. tile: rows and columns of the last two axes to which each array is padded in memory. compile:
+    whether it takes runs of nodes.
     """
 
     name: str

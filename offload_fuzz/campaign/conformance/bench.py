@@ -40,6 +40,10 @@ class DeviceRaised(Exception):
     """The device raised where it should not have; the text says in which call, and what."""
 
 
+class MemoryUsedUp(DeviceRaised):
+    """The device said, as its features declare, that its memory is used up."""
+
+
 class Bench:
     """A device under test. `at` is told where a check has come to; `avoid`: ops that have ended the process before.
 
@@ -73,7 +77,9 @@ class Bench:
                 return getattr(self.device, method)(*arguments, **modes)
             except Exception as error:
                 text = " ".join(f"{type(error).__name__}: {error}".split())[:300]
-                raise DeviceRaised(f"{method} raised {text}") from error
+                names = {t.__name__ for t in type(error).__mro__}
+                kind = DeviceRaised if names.isdisjoint(self.features.out_of_memory) else MemoryUsedUp
+                raise kind(f"{method} raised {text}") from error
 
     def modes(self, stream: int, blocking: bool | None = None) -> dict[str, Any]:
         """The arguments that features bring: stream, and blocking for a transfer."""
@@ -177,6 +183,8 @@ class Bench:
             self.at(op)
             try:
                 yield from look(op)
+            except MemoryUsedUp:
+                self.notes.append(f"{op}: checked as far as the device's memory goes")
             except DeviceRaised as error:
                 yield Violation(self.where, str(error), "no exception")
 
@@ -191,7 +199,7 @@ class Bench:
                 left += len(self.applied(op)) - len(found)
                 self._outcomes.extend(found)
             if left:
-                self.notes.append(f"{left:,} applications left out, as the device is slow")
+                self.notes.append(f"{left:,} applications left out, as the device is slow or small")
         return self._outcomes
 
     def _run(self, applied: Sequence[Applied]) -> list[Outcome]:
@@ -208,15 +216,20 @@ class Bench:
             if k and time.monotonic() - started > PATIENCE:
                 self._slow.add(applied[i].op)
                 break
-            found[i] = self._outcome(applied[i])
+            outcome = self._outcome(applied[i])
+            if outcome is not None:
+                found[i] = outcome
         return [found[i] for i in sorted(found)]
 
-    def _outcome(self, a: Applied) -> Outcome:
+    def _outcome(self, a: Applied) -> Outcome | None:
+        """What comes of one application; None where the device has not enough memory for it, as it declares."""
         try:
             buffers = [self.upload(x) for x in a.operands]
             result = self.launch(a.op, buffers, a.attributes)
             array = self.download(result)
             return Outcome(a, array, "", [self.download(b) for b in buffers], self.place_of(result))
+        except MemoryUsedUp:
+            return None
         except DeviceRaised as error:
             return Outcome(a, None, str(error), [], "")
 

@@ -10,7 +10,7 @@ from itertools import islice
 from typing import Any
 
 from offload_fuzz.adapters.resolve import resolve
-from offload_fuzz.campaign.conformance.bench import Bench, DeviceRaised, Violation
+from offload_fuzz.campaign.conformance.bench import Bench, DeviceRaised, MemoryUsedUp, Violation
 from offload_fuzz.campaign.conformance.promises import PROMISES, Promise
 from offload_fuzz.campaign.extension import load
 from offload_fuzz.device import Place, are_peers, place
@@ -58,6 +58,8 @@ def judged(bench: Bench, promise: Promise) -> Record:
     try:
         bench.reset()
         violations.extend(islice(promise.check(bench), COUNTED))
+    except MemoryUsedUp:
+        bench.notes.append(f"checked as far as the device's memory goes: not {bench.where or 'all of it'}")
     except DeviceRaised as error:
         violations.append(Violation(bench.where or "a call", str(error), "no exception"))
     record |= {"status": BROKEN if violations else KEPT, "note": "; ".join(bench.notes), "hints": bench.hints}
