@@ -181,6 +181,7 @@ def test_a_storage_is_released_once() -> None:
     device.release(buffer)
     with pytest.raises(ValueError, match="storage at address 64 is released but should be allocated; release it once"):
         device.release(buffer)
+        device.synchronize()
 
 
 def test_memory_grows_and_a_reset_takes_it_all_back() -> None:
