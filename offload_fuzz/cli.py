@@ -328,7 +328,7 @@ def export(
 ) -> int:
     """Write a stored finding as a stand-alone script, a pytest file or the text of an issue.
 
-    A script needs NumPy and the backend alone, not offload-fuzz: exit 1 where it fails, 0 where not, fit for git bisect.
+    A script needs NumPy and the backend alone, not offload-fuzz: exit 1 where it fails, 0 where not.
     """
     from offload_fuzz.export import door
     from offload_fuzz.finding.store import case_files

@@ -32,7 +32,7 @@ def array_lines(name: str, array: Array) -> list[str]:
             lines[-1] += f".reshape({shape})"
         return [*lines, *_nan_lines(name, flat, np.arange(flat.size))]
     bits = bits_of(flat)[:, 0]
-    values, first, counts = np.unique(bits, return_index=True, return_counts=True)
+    _, first, counts = np.unique(bits, return_index=True, return_counts=True)
     at = int(first[counts.argmax()])
     others = np.flatnonzero(bits != bits[at])
     if others.size <= FEW and not _is_nan(flat[at : at + 1])[0]:

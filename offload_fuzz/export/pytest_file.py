@@ -11,7 +11,7 @@ from offload_fuzz.case import Case, case_text
 from offload_fuzz.export.plans import docstring
 from offload_fuzz.export.trace import source
 
-TEMPLATE = '''{head}
+TEMPLATE = """{head}
 from pathlib import Path
 
 import pytest
@@ -29,7 +29,7 @@ def test_{name}() -> None:
         of.check(case)
     except MissingDevice as error:
         pytest.skip(str(error))
-'''
+"""
 
 
 def pytest_file(case: Case, finding: Mapping[str, Any], case_file: str) -> str:

@@ -96,12 +96,14 @@ _DISAGREE = '''
 def differences(results, others):
     """Where the failing plan and its control give other bits."""
     pairs = zip(results or [], others or [], expected())
-    return [f"{name} has other bits than under the control plan" for a, b, (name, *_) in pairs if a.tobytes() != b.tobytes()]
+    other = [name for a, b, (name, *_) in pairs if a.tobytes() != b.tobytes()]
+    return [f"{name} has other bits than under the control plan" for name in other]
 '''
 _MAIN = '''
 
 def main():
     """Run every plan, say what comes out, and give the exit code."""
+    warnings.simplefilter("ignore")
     np.seterr(all="ignore")
     code = 0
     {before}for words, plan, times in PLANS:
@@ -119,11 +121,11 @@ def main():
     return 125 if code == 3 and "--bisect" in sys.argv else code
 
 '''
-_IN_THIS_PROCESS = '''
+_IN_THIS_PROCESS = """
 if __name__ == "__main__":
     sys.exit(main())
-'''
-_IN_ANOTHER = '''
+"""
+_IN_ANOTHER = """
 if __name__ == "__main__":
     if "--here" in sys.argv:
         sys.exit(main())
@@ -134,7 +136,7 @@ if __name__ == "__main__":
     if status not in (0, 3, 4, 125):
         print("reproduced" if status == 1 else f"reproduced: the process ended with {status}, or hung")
     sys.exit(status if status in (0, 3, 4, 125) else 1)
-'''
+"""
 
 
 def text(raised: bool, disagree: bool, dies: bool) -> str:

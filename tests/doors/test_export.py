@@ -64,14 +64,15 @@ class Chip:
         assert buffer is not None
 '''
 #: As little as a process may know of where things are: no PYTHONPATH, and our own package is refused.
-NO_PACKAGE = "import sys\nsys.modules['offload_fuzz'] = None\nimport runpy\nrunpy.run_path(sys.argv[1], run_name='__main__')\n"
+NO_PACKAGE = (
+    "import runpy, sys; sys.modules['offload_fuzz'] = None; runpy.run_path(sys.argv.pop(1), run_name='__main__')"
+)
 
 
 def alone(script: Path, *arguments: str) -> tuple[int, str]:
     """(exit code, output) of a script in a process in which offload_fuzz cannot be imported."""
-    code = NO_PACKAGE.replace("sys.argv[1]", "sys.argv.pop(1)")
     done = subprocess.run(
-        [sys.executable, "-c", code, str(script), *arguments],
+        [sys.executable, "-c", NO_PACKAGE, str(script), *arguments],
         cwd=script.parent, env={"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, check=False,
     )  # fmt: skip  # one call
     assert not done.stderr, done.stderr
@@ -119,7 +120,8 @@ def test_a_script_fails_with_the_bug_passes_without_it_and_misses_the_chip(chip:
     code, out = alone(script)
     assert (code, out.split("\n")[-2]) == (0, "not reproduced")
     (chip / "chip.py").unlink()
-    missing = "device or library missing: ImportError: chip.py is neither beside this script nor in the working folder\n"
+    why = "chip.py is neither beside this script nor in the working folder"
+    missing = f"device or library missing: ImportError: {why}\n"
     assert alone(script) == (4, missing)
     assert alone(script, "--bisect") == (125, missing)
 
@@ -173,12 +175,15 @@ def test_a_compiled_region_is_one_call(chip: Path) -> None:
     plan = Plan({("device", (1,)): 1, ("device", (2,)): 1, ("compile", (2,)): True})
     (chip / "F1.offload.json").write_text(dump_case(Case(case.program, plan, case.devices)), encoding="utf-8")
     text = exported(chip, "--to", "script", "--no-verify")
-    assert """    t1 = [
+    assert (
+        """    t1 = [
         ('negative', [0], {}),
         ('negative', [1], {}),
     ]
     d0_v2, = d0.launch_compiled(t1, [d0_v0], [2], stream=0)
-""" in text
+"""
+        in text
+    )
 
 
 @pytest.mark.parametrize(
