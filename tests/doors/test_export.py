@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -166,7 +167,7 @@ def test_a_script_for_a_simulated_device_says_that_it_needs_the_package(tmp_path
 def test_a_case_that_does_not_fail_here_is_written_with_a_word_of_warning(tmp_path: Path) -> None:
     done = offload("export", EXAMPLE, "--to", "script", "-o", "F.py", "--device", "d0=simulated:0", cwd=tmp_path)
     assert (done.code, done.err) == (
-        0, "offload-fuzz: error: the case does not fail here now, so the script exits 0\n",
+        0, "offload-fuzz: note: the case does not fail here now, so the script exits 0\n",
     )  # fmt: skip  # one pair
 
 
@@ -184,6 +185,13 @@ def test_a_compiled_region_is_one_call(chip: Path) -> None:
 """
         in text
     )
+
+
+def test_json_holds_the_text_and_what_is_to_be_said_of_it(tmp_path: Path) -> None:
+    done = offload("export", EXAMPLE, "--to", "pytest", "--json", cwd=tmp_path)
+    found = json.loads(done.out)
+    assert (done.code, done.err, found["to"], found["file"], found["note"]) == (0, "", "pytest", None, "")
+    assert found["text"].startswith('"""F518fa02a: wrong value [simulated:0+upload_strides_ignored]\n')
 
 
 @pytest.mark.parametrize(
