@@ -252,6 +252,7 @@ def show(what: str | None, report_dir: str | None, load: tuple[str, ...], as_jso
 @click.option("--no-verify", is_flag=True, help="Do not run the script first.")
 @_dir_option
 @_load_option
+@_json_option
 def export(
     what: str,
     to: str,
@@ -260,6 +261,7 @@ def export(
     no_verify: bool,
     report_dir: str | None,
     load: tuple[str, ...],
+    as_json: bool,
 ) -> int:
     """Write a stored finding as a stand-alone script, a pytest file or the text of an issue.
 
@@ -273,10 +275,12 @@ def export(
     text, said = door.export(case_files(what, folder=report_dir)[0], to, out, _roles(roles), not no_verify)
     if out is not None:
         door.write(text, out)
-    else:
+    if as_json:
+        _print(json.dumps({"to": to, "file": out, "text": text, "note": said}, indent=1))
+    elif out is None:
         _print(text.rstrip("\n"))
-    if said:
-        _complain(said)
+    if said and not as_json:
+        print(f"offload-fuzz: note: {said}", file=sys.stderr, flush=True)
     return EXIT_OK
 
 

@@ -165,4 +165,4 @@ def calls(op: str) -> tuple[str, ...]:
     stem = op[:-2] if op[-2:] in ("1d", "2d") else ""
     stem = "convolution" if stem == "conv" else stem
     found = {"wide", "windows"} if stem else {"wide"} if "{w" in text or "wide(" in text else set()
-    return tuple(name for name in ("wide", "windows", stem) if name in found or (name == stem and stem))
+    return (*(name for name in ("wide", "windows") if name in found), *([stem] if stem else []))

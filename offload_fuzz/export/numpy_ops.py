@@ -18,8 +18,8 @@ from offload_fuzz.ops.statistical import accumulated_dtype
 from offload_fuzz.program import Node
 from offload_fuzz.types import DTYPES, ArrayType, promote
 
-#: {x1}, {x2}: operands; {x1c}, {x2c}: in their common dtype; {w1}: wider; {acc}: the dtype that sums have; {dims}: axis
-#: and keepdims as they are passed; else attributes.
+#: {x1}, {x2}: operands; {x1c}, {x2c}: in their {common} dtype; {w1}: wider; {acc}: the dtype that sums have; {dims}:
+#: axis and keepdims as they are passed; else attributes.
 TEMPLATES = {
     "sum": "np.add.reduce({x1}, {dims}, dtype={acc})",
     "prod": "np.multiply.reduce({x1}, {dims}, dtype={acc})",

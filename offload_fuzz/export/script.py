@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from attrs import frozen
@@ -17,9 +17,11 @@ from offload_fuzz.enclosure import Enclosure, parts
 from offload_fuzz.errors import UsageError
 from offload_fuzz.export import runner
 from offload_fuzz.export.data import array_lines
-from offload_fuzz.export.dialects import Dialect, dialect
+from offload_fuzz.export.dialects import Dialect, Protocolled
+from offload_fuzz.export.jax_dialect import Jax
 from offload_fuzz.export.numpy_ops import helpers
 from offload_fuzz.export.plans import docstring, plan_function
+from offload_fuzz.export.torch_dialect import Torch
 from offload_fuzz.export.trace import Untraceable
 from offload_fuzz.issuing import check_support
 from offload_fuzz.lower import lower
@@ -30,6 +32,8 @@ from offload_fuzz.types import is_complex
 
 #: Plans that a script has at most, beside the failing one.
 CONTROLS = 12
+#: Adapters whose backend has words of its own.
+DIALECTS: dict[str, Callable[[int, Place], Dialect]] = {"torch": Torch, "jax": Jax}
 PARTS = ("lo", "hi", "lo2", "hi2", "nan", "ninf", "pinf")
 
 
@@ -87,10 +91,12 @@ def script(case: Case, finding: Mapping[str, Any], filename: str) -> str:
     expected = case.expected
     if expected is None:
         expected = tuple(values[v].enclosure for v in case.program.outputs)
-    dialects = {role: dialect(role, places[role]) for role in range(1, len(places))}
+    dialects = {
+        role: DIALECTS.get(places[role].spec.split(":")[0], Protocolled)(role, places[role])
+        for role in range(1, len(places))
+    }
     functions: list[list[str]] = []
     rows: list[str] = []
-    schedules: list[s.Schedule] = []
     host_ops: dict[str, None] = {}
     used: set[int] = set()
     for variant in variants(case):
@@ -106,33 +112,20 @@ def script(case: Case, finding: Mapping[str, Any], filename: str) -> str:
             rows.append(f"    # not here: {variant.words}: {' '.join(str(error).split())}")
             continue
         functions.append(function)
-        schedules.append(schedule)
         host_ops |= {c.op: None for c in schedule.commands if isinstance(c, s.Launch) and not c.place}
         used |= {c.place for c in schedule.commands if isinstance(c, s.Upload | s.Launch | s.LaunchCompiled)}
         repeats = variant.plan.get("repeat")
         rows.append(f"    ({variant.words!r}, {variant.function}, {repeats}),")
-    roles = sorted(used - {0}) or [*dialects][:0]
-    openings = [dialects[r].opening(schedules) for r in roles]
-    text = _Assembly(case, finding, filename, places, roles, dialects).text(
-        openings, functions, rows, helpers([*host_ops]), expected, schedules
-    )
-    return text
+    roles = sorted(used - {0})
+    openings = [dialects[r].opening() for r in roles]
+    return _Assembly(case, finding, filename).text(openings, functions, rows, helpers([*host_ops]), expected)
 
 
 class _Assembly:
     """The parts of the file put together."""
 
-    def __init__(
-        self,
-        case: Case,
-        finding: Mapping[str, Any],
-        filename: str,
-        places: Sequence[Place],
-        roles: Sequence[int],
-        dialects: Mapping[int, Dialect],
-    ) -> None:
+    def __init__(self, case: Case, finding: Mapping[str, Any], filename: str) -> None:
         self.case, self.finding, self.filename = case, finding, filename
-        self.places, self.roles, self.dialects = places, roles, dialects
 
     def text(
         self,
@@ -141,7 +134,6 @@ class _Assembly:
         rows: Sequence[str],
         host_helpers: Sequence[str],
         expected: Sequence[Enclosure | None],
-        schedules: Sequence[s.Schedule],
     ) -> str:
         body = "\n\n\n".join(
             part.strip("\n")
@@ -227,9 +219,7 @@ class _Assembly:
 
     def expected(self, expected: Sequence[Enclosure | None]) -> list[str]:
         program = self.case.program
-        lines = [
-            '"""Per output: its name, dtype and shape, and what it may be: lo to hi, or lo2 to hi2, or what is true."""'
-        ]
+        lines = ['"""Per output: its name, dtype, shape; and what it may be: lo to hi, lo2 to hi2, or what is true."""']
         entries = []
         for k, (v, e) in enumerate(zip(program.outputs, expected, strict=True)):
             t = program.types[v]

@@ -119,7 +119,9 @@ class Traced:
         name = str(self._parts[-1])
         dtype, _ = _like((Traced([], self._dtype), *arguments), keywords)
         effect = name.endswith("_") and not name.endswith("__")
-        return Traced([self, *_call(arguments, keywords)], dtype, bound=True, effect=effect)
+        origin = self._parts[0]._shape if isinstance(self._parts[0], Traced) else None
+        shape = (*origin, 1) if name == ".unsqueeze" and arguments == (-1,) and origin is not None else None
+        return Traced([self, *_call(arguments, keywords)], dtype, shape, bound=True, effect=effect)
 
     def __add__(self, other: Any) -> Traced:
         return _infix(self, "+", other)
@@ -274,8 +276,8 @@ def statements(op: str, run: Callable[[], Any], target: str, fresh: Callable[[],
         value = seen[number]
         if value._effect and value is not result:
             lines.append(spell(value))
-        elif (value._bound or value._operator) and value is not result and uses[number] > 1:
-            name = fresh()
+        elif (value._bound or value._operator) and uses[number] > 1:
+            name = target if value is result else fresh()
             lines.append(f"{name} = {spell(value)}")
             names[number] = name
-    return [*lines, f"{target} = {spell(result) if result._number not in names else names[result._number]}"]
+    return lines if result._number in names else [*lines, f"{target} = {spell(result)}"]

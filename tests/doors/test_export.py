@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -65,15 +66,14 @@ class Chip:
 '''
 #: As little as a process may know of where things are: no PYTHONPATH, and our own package is refused.
 NO_PACKAGE = (
-    "import sys\nsys.modules['offload_fuzz'] = None\nimport runpy\nrunpy.run_path(sys.argv[1], run_name='__main__')\n"
+    "import runpy, sys; sys.modules['offload_fuzz'] = None; runpy.run_path(sys.argv.pop(1), run_name='__main__')"
 )
 
 
 def alone(script: Path, *arguments: str) -> tuple[int, str]:
     """(exit code, output) of a script in a process in which offload_fuzz cannot be imported."""
-    code = NO_PACKAGE.replace("sys.argv[1]", "sys.argv.pop(1)")
     done = subprocess.run(
-        [sys.executable, "-c", code, str(script), *arguments],
+        [sys.executable, "-c", NO_PACKAGE, str(script), *arguments],
         cwd=script.parent, env={"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, check=False,
     )  # fmt: skip  # one call
     assert not done.stderr, done.stderr
@@ -121,9 +121,8 @@ def test_a_script_fails_with_the_bug_passes_without_it_and_misses_the_chip(chip:
     code, out = alone(script)
     assert (code, out.split("\n")[-2]) == (0, "not reproduced")
     (chip / "chip.py").unlink()
-    missing = (
-        "device or library missing: ImportError: chip.py is neither beside this script nor in the working folder\n"
-    )
+    why = "chip.py is neither beside this script nor in the working folder"
+    missing = f"device or library missing: ImportError: {why}\n"
     assert alone(script) == (4, missing)
     assert alone(script, "--bisect") == (125, missing)
 
@@ -168,7 +167,7 @@ def test_a_script_for_a_simulated_device_says_that_it_needs_the_package(tmp_path
 def test_a_case_that_does_not_fail_here_is_written_with_a_word_of_warning(tmp_path: Path) -> None:
     done = offload("export", EXAMPLE, "--to", "script", "-o", "F.py", "--device", "d0=simulated:0", cwd=tmp_path)
     assert (done.code, done.err) == (
-        0, "offload-fuzz: error: the case does not fail here now, so the script exits 0\n",
+        0, "offload-fuzz: note: the case does not fail here now, so the script exits 0\n",
     )  # fmt: skip  # one pair
 
 
@@ -186,6 +185,13 @@ def test_a_compiled_region_is_one_call(chip: Path) -> None:
 """
         in text
     )
+
+
+def test_json_holds_the_text_and_what_is_to_be_said_of_it(tmp_path: Path) -> None:
+    done = offload("export", EXAMPLE, "--to", "pytest", "--json", cwd=tmp_path)
+    found = json.loads(done.out)
+    assert (done.code, done.err, found["to"], found["file"], found["note"]) == (0, "", "pytest", None, "")
+    assert found["text"].startswith('"""F518fa02a: wrong value [simulated:0+upload_strides_ignored]\n')
 
 
 @pytest.mark.parametrize(
