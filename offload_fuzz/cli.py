@@ -25,7 +25,7 @@ from offload_fuzz.errors import (
 )
 
 F = TypeVar("F", bound=Callable[..., Any])
-COMMANDS = ("run", "replay", "show", "devices", "ops", "faults", "conformance")
+COMMANDS = ("run", "replay", "show", "devices", "ops", "faults", "conformance", "selftest")
 REPORTS = ("terminal", "json")
 UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 EXIT_CODES = """\b
@@ -378,6 +378,35 @@ def conformance(device: str, hang_after: float, load: tuple[str, ...], as_json: 
         _print(json.dumps({"device": device, "exit_code": code, **declares, "promises": records}, indent=1))
     else:
         _print(conformance_text(device, declares["declares"], records, code))
+    return code
+
+
+# --------------------------------------------------------------------------------------------------------- selftest
+@cli.command(epilog=EXIT_CODES)
+@click.option("--faults", callback=_names, metavar="LIST", help="Only these faults; `offload-fuzz faults` lists them.")
+@click.option("--max-time", callback=_seconds, default="60s", show_default=True, metavar="DURATION", help="Per search.")
+@click.option("--seeds", type=click.IntRange(1), default=1, show_default=True, metavar="N", help="Searches per fault.")
+@_load_option
+@_json_option
+def selftest(faults: tuple[str, ...] | None, max_time: float, seeds: int, load: tuple[str, ...], as_json: bool) -> int:
+    """Plant each fault in a simulated device and say how soon and how small it is found.
+
+    A search ends after --max-time or 20,000 case runs. A fault that is missed makes the exit code 1.
+    """
+    from offload_fuzz.campaign import selftest as test
+    from offload_fuzz.report import selftest as report
+
+    _load(load)
+    records = []
+    if not as_json:
+        _print(report.heading())
+    for record in test.selftest(faults, max_time, seeds):
+        records.append(record)
+        if not as_json:
+            _print(report.line(record))
+    code = test.exit_code(records)
+    missed = [r["fault"] for r in records if test.is_missed(r)]
+    _print(test.records_json(records, max_time, test.MAX_CASES) if as_json else report.verdict(records, missed, code))
     return code
 
 

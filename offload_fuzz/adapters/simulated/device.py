@@ -6,7 +6,7 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from attrs import frozen
+from attrs import evolve, frozen
 
 from offload_fuzz.adapters.simulated import regions
 from offload_fuzz.adapters.simulated.arithmetic import Kernel, kernel_of
@@ -20,6 +20,7 @@ from offload_fuzz.adapters.simulated.memory import (
     Strides,
     contiguous_strides,
     host_layout,
+    shared_with_host,
     span,
 )
 from offload_fuzz.adapters.simulated.profiles import PROFILES, features_of
@@ -32,6 +33,7 @@ from offload_fuzz.types import NAMES, Array, ArrayType
 UNFILLED = 0xFF  # what a downloaded array holds until its transfer has run: NaN in every float dtype
 DRAWN_ORDERS = ("late", "random", "late", "random", "late", "random", "late", "eager")
 REMEMBERED = 4096
+REGION = "compiled region"  # stands for the op of a kernel that is compiled from several
 WRITTEN = -1  # the use of a buffer that a kernel writes
 
 
@@ -65,6 +67,7 @@ class Simulated:
         self.memory = Memory(PROFILES[profile].alignment)
         self.queues = Queues(self.name, self.features.streams)
         self.draws = Draws(0)
+        self.scratch: dict[str, Any] = {}
         self._instructions: dict[Hashable, Instruction] = {}
 
     def reset(self, seed: int, order: str | None = None) -> None:
@@ -72,12 +75,15 @@ class Simulated:
         self.draws = Draws(seed + (self.index << 20))
         drawn = DRAWN_ORDERS[self.draws.below(len(DRAWN_ORDERS))] if seed else "eager"
         self.memory.reset()
+        self.scratch.clear()
         self.queues.reset(order or drawn, Draws(~seed))
 
     # --------------------------------------------------------------------------------------------------- transfers
     def upload(self, array: Array, *, stream: int = 0, blocking: bool = True) -> Buffer:
         """A buffer of the host array's own layout; a DMA command reads the array when it runs."""
         type = ArrayType(NAMES[array.dtype], array.shape)
+        if not self.hooks.copies(True, array):
+            return Buffer(shared_with_host(array), type, 0, array.strides, self.name)
         offset, strides, nbytes = host_layout(array, type)
         buffer = self._allocate(type, offset, strides, nbytes, "upload")
 
@@ -94,7 +100,8 @@ class Simulated:
     def download(self, buffer: Buffer, *, stream: int = 0, blocking: bool = True) -> Array:
         """A new host array, filled when the command runs."""
         type = buffer.type
-        array = np.full(type.nbytes, UNFILLED, np.uint8).view(type.np).reshape(type.shape)
+        fresh = np.full(type.nbytes, UNFILLED, np.uint8).view(type.np).reshape(type.shape)
+        array: Array = self.hooks.host_target(fresh, self.scratch)
 
         def transfer() -> None:
             self._move(array, self._array(buffer, "download"), "download")
@@ -104,6 +111,9 @@ class Simulated:
 
     def copy(self, buffer: Buffer, source: Any = None, *, stream: int = 0, blocking: bool = True) -> Buffer:
         """A copy of a peer's buffer, read when this device's command runs; in the same layout unless it overlaps."""
+        if not self.hooks.peer_copies(True, buffer):
+            buffer.storage.memory.share(buffer.storage)
+            return evolve(buffer, place=self.name)
         type, strides = buffer.type, buffer.strides
         if buffer.overlaps_itself:
             strides = contiguous_strides(type.shape, type.np.itemsize)
@@ -117,7 +127,8 @@ class Simulated:
         return result
 
     def _issue(self, stream: int, command: Callable[[], None], blocking: bool, kind: str) -> None:
-        position = self.queues.issue(stream, command)
+        stream = self.hooks.queue(stream, kind, self.index)
+        position = self.queues.issue(stream, command, self.hooks.overtakes(False, kind))
         if blocking and self.hooks.host_waits(True, kind):
             run_to(self.queues.queues[stream], position)
 
@@ -132,9 +143,9 @@ class Simulated:
         target[...] = kept.view(target.dtype).reshape(target.shape)
 
     # ------------------------------------------------------------------------------------------------------ memory
-    def _allocate(self, type: ArrayType, offset: int, strides: Strides, nbytes: int, kind: str) -> Buffer:
-        place = self.hooks.placed(self.name, self.index, self.profile, kind)
-        return Buffer(self.memory.allocate(nbytes), type, offset, strides, place)
+    def _allocate(self, type: ArrayType, offset: int, strides: Strides, nbytes: int, kind: str, op: str = "") -> Buffer:
+        place = self.hooks.placed(self.name, self.index, self.profile, kind, op)
+        return Buffer(self.memory.allocate(self.hooks.size(nbytes, kind)), type, offset, strides, place)
 
     def _array(self, buffer: Buffer, use: int | str) -> Array:
         return buffer.storage.memory.array(buffer, self.hooks.layout((buffer.offset, buffer.strides), buffer, use))
@@ -167,26 +178,38 @@ class Simulated:
         """
         instruction = self._instruction(op, tuple([b.type for b in operands]), attributes)
         type, hooks = instruction.type, self.hooks
+        refusal = hooks.accepts(None, op, operands)
+        if refusal is not None:
+            raise RuntimeError(refusal)
         if instruction.view is not None:
-            layout = instruction.view(operands[0], type, attributes)
+            layout: Layout | None = hooks.view(instruction.view(operands[0], type, attributes), op, operands[0], type)
             if layout is not None:
                 return Buffer(operands[0].storage, type, *layout, operands[0].place)
         in_place = out is not None and out.type == type and not out.overlaps_itself
         target = out if in_place else hooks.target(None, op, operands, type)
         if target is not None and not in_place:
-            self.memory.share(target.storage)
+            target.storage.memory.share(target.storage)
         elif target is None:
-            target = self._allocate(type, 0, instruction.strides, instruction.nbytes, "result")
+            target = self._allocate(type, 0, instruction.strides, instruction.nbytes, "result", op)
 
-        def run() -> None:
-            arrays = [hooks.operand(self._array(b, i), i) for i, b in enumerate(operands)]
+        def compute() -> Any:
+            arrays = [hooks.operand(self._array(b, i), i, op) for i, b in enumerate(operands)]
             result = instruction.kernel(arrays, attributes, instruction.lawful_type, self.draws)
-            result = hooks.result(result, op, arrays, attributes)
+            return hooks.result(result, op, arrays, attributes)
+
+        def write(result: Any) -> None:
             if hooks.written(True, target, op, operands, in_place):
                 self._array(target, WRITTEN)[...] = result
 
-        if hooks.runs("stream", op) == "stream":
-            self.queues.issue(stream, run)
+        def run() -> None:
+            write(compute())
+
+        stream = hooks.queue(stream, op, self.index)
+        if not hooks.direct(True, op):
+            self.queues.issue(stream, lambda: self.scratch.update(workspace=np.array(compute())))
+            self.queues.issue(stream, lambda: write(_reread(self.scratch["workspace"], type)))
+        elif hooks.runs("stream", op) == "stream":
+            self.queues.issue(stream, run, hooks.overtakes(False, op))
         else:
             with np.errstate(all="ignore"):
                 run()
@@ -210,17 +233,22 @@ class Simulated:
         targets = []
         for n in results:
             type = types[n]
-            targets.append(
-                self._allocate(type, 0, contiguous_strides(type.shape, type.np.itemsize), type.nbytes, "result")
-            )
+            target = self.hooks.region_target(None, type, operands)
+            if target is None:
+                strides = contiguous_strides(type.shape, type.np.itemsize)
+                target = self._allocate(type, 0, strides, type.nbytes, "result", REGION)
+            else:
+                target.storage.memory.share(target.storage)
+            targets.append(target)
 
         def run() -> None:
-            arrays = [self.hooks.operand(self._array(b, i), i) for i, b in enumerate(operands)]
-            found = regions.run(steps, arrays, results, self.draws)
-            for target, result in zip(targets, found, strict=True):
-                self._array(target, WRITTEN)[...] = result
+            arrays = [self.hooks.operand(self._array(b, i), i, REGION) for i, b in enumerate(operands)]
+            found = regions.run(steps, arrays, results, self.draws, self.hooks.fused)
+            for target, result in zip(targets, self.hooks.region_results(found), strict=True):
+                if result is not None:
+                    self._array(target, WRITTEN)[...] = result
 
-        self.queues.issue(stream, run)
+        self.queues.issue(self.hooks.queue(stream, REGION, self.index), run, self.hooks.overtakes(False, REGION))
         return targets
 
     def _instruction(self, op: str, types: tuple[ArrayType, ...], attributes: Mapping[str, Any]) -> Instruction:
@@ -250,7 +278,8 @@ class Simulated:
     # ------------------------------------------------------------------------------------------------------- order
     def record(self, stream: int) -> Event:
         """An event that has happened once everything issued so far on the stream is done."""
-        return self.queues.record(stream)
+        event: Event = self.hooks.recorded(self.queues.record(stream))
+        return event
 
     def wait(self, stream: int, event: Event) -> None:
         """What is issued on the stream from now on comes after the event, which may be of another simulated device."""
@@ -259,10 +288,20 @@ class Simulated:
 
     def synchronize(self, *, stream: int | None = None, event: Event | None = None) -> None:
         """Return when the event has happened, or when a stream, or every stream, is done."""
+        if not self.hooks.synchronizes(True, stream, event):
+            return
         if event is not None:
             run_to(event.queue, event.position)
         else:
             self.queues.synchronize(stream)
+
+
+def _reread(workspace: Array, type: ArrayType) -> Array:
+    """What a workspace holds, taken for elements of this type: its own, unless another kernel has written it since."""
+    if (workspace.dtype, workspace.shape) == (type.np, type.shape):
+        return workspace
+    raw = np.frombuffer(workspace.tobytes() or b"\0", np.uint8)
+    return np.resize(raw, type.nbytes).view(type.np).reshape(type.shape)
 
 
 def make(spec: str) -> Simulated:

@@ -79,10 +79,13 @@ class Queues:
         self.draws = draws
         self.queues = [Queue() for _ in range(self.streams)]
 
-    def issue(self, stream: int, command: Command) -> int:
-        """Put a command on a stream; returns its position, for `run_to`."""
+    def issue(self, stream: int, command: Command, overtaking: bool = False) -> int:
+        """Put a command on a stream; returns its position, for `run_to`. Only a fault makes one overtake the last."""
         queue = self.queues[stream]
-        queue.commands.append(command)
+        if overtaking and queue.commands and not isinstance(queue.commands[-1], Event):
+            queue.commands.insert(len(queue.commands) - 1, command)
+        else:
+            queue.commands.append(command)
         queue.issued += 1
         if self.order == "eager":
             run_to(queue, queue.issued)
