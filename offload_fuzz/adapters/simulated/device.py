@@ -6,7 +6,7 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from attrs import evolve, frozen
+from attrs import frozen
 
 from offload_fuzz.adapters.simulated import regions
 from offload_fuzz.adapters.simulated.arithmetic import Kernel, kernel_of
@@ -111,9 +111,6 @@ class Simulated:
 
     def copy(self, buffer: Buffer, source: Any = None, *, stream: int = 0, blocking: bool = True) -> Buffer:
         """A copy of a peer's buffer, read when this device's command runs; in the same layout unless it overlaps."""
-        if not self.hooks.peer_copies(True, buffer):
-            buffer.storage.memory.share(buffer.storage)
-            return evolve(buffer, place=self.name)
         type, strides = buffer.type, buffer.strides
         if buffer.overlaps_itself:
             strides = contiguous_strides(type.shape, type.np.itemsize)

@@ -65,13 +65,16 @@ def _region_cycles_operands(value: Any, number: int, steps: Sequence[Step], valu
     return op.numpy(*[np.resize(x, type.shape) for x in given], **attributes).astype(value.dtype)
 
 
-@fault("region_floor_divide_truncates", hook="fused", cls="compiled regions", report="triton-lang/triton#619",
-       sentence="Inside a compiled region floor_divide of integers rounds toward zero.", needs=("compile",))
-def _region_floor_divide_truncates(value: Any, number: int, steps: Sequence[Step], values: Sequence[Any]) -> Any:
+@fault("region_divides_toward_zero", hook="fused", cls="compiled regions", report="triton-lang/triton#619",
+       sentence="Inside a compiled region floor_divide and remainder of integers round the quotient toward zero.",
+       needs=("compile",))
+def _region_divides_toward_zero(value: Any, number: int, steps: Sequence[Step], values: Sequence[Any]) -> Any:
     op, numbers, *_ = steps[number]
-    if op.name != "floor_divide" or value.dtype.kind != "i":
+    if op.name not in ("floor_divide", "remainder") or value.dtype.kind != "i":
         return value
     x1, x2 = (values[n] for n in numbers)
+    if op.name == "remainder":
+        return np.fmod(x1, x2).astype(value.dtype)
     return value + ((value < 0) & (value * x2 != x1) & (x2 != 0)).astype(value.dtype)
 
 

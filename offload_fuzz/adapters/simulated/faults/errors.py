@@ -43,7 +43,7 @@ def _integer_matmul_raises(refusal: str | None, op: str, operands: Sequence[Buff
     return f"matmul is not implemented for {operands[0].type.dtype}" if is_integer else refusal
 
 
-@fault("read_only_source_raises", hook="copies", cls="errors", report="NVIDIA/cudf#1766", needs=("readonly",),
+@fault("read_only_source_raises", hook="copies", cls="errors", report="NVIDIA/cudf#1766",
        sentence="An upload raises for a host array that is read-only.")
 def _read_only_source_raises(copies: bool, array: Array) -> bool:
     if not array.flags.writeable:

@@ -51,7 +51,7 @@ def _fallback_reads_dense(array: Array, number: int, op: str) -> Array:
     return array.ravel(order="K").reshape(array.shape) if op in FALLBACK else array
 
 
-@result_fault("fallback_through_float64", "floor_divide prod remainder cumulative_sum pow sort", "fallback", "",
+@result_fault("fallback_through_float64", " ".join(FALLBACK), "fallback", "",
               "64-bit integers of an op that falls back to the host come back through float64.")
 def _fallback_through_float64(result: Any, operands: Sequence[Array], attributes: Mapping[str, Any]) -> Any:
     if result.dtype.kind not in "iu" or result.dtype.itemsize < 8:

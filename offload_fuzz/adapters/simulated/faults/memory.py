@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from offload_fuzz.adapters.simulated.faults.parts import LIBRARY, unwritten_from
+from offload_fuzz.adapters.simulated.faults.parts import unwritten_from
 from offload_fuzz.adapters.simulated.faults.table import fault, result_fault
 from offload_fuzz.adapters.simulated.memory import Buffer, Layout, span
+from offload_fuzz.adapters.simulated.views import VIEWS
 from offload_fuzz.ops.base import find_op
 from offload_fuzz.types import Array
 
@@ -60,10 +61,9 @@ def _allocation_rounded_down(nbytes: int, kind: str) -> int:
 
 
 @fault("workspace_shared", hook="direct", cls="memory", needs=("stream",),
-       sentence="Kernels of a library (reductions, matmul, sort) pass their results through one workspace for all "
-                "streams.")
+       sentence="Kernels that are not element-wise pass their results through one workspace for all streams.")
 def _workspace_shared(direct: bool, op: str) -> bool:
-    return direct and op not in LIBRARY
+    return direct and (op in VIEWS or find_op(op).elementwise)
 
 
 @fault("write_offset_dropped", hook="layout", cls="memory",

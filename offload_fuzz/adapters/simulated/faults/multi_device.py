@@ -26,12 +26,6 @@ def _peer_event_ignored(wait: bool, event: Any, device: str) -> bool:
     return wait and event.device == device
 
 
-@fault("peer_copy_aliases", hook="peer_copies", cls="multi-device", report="pytorch/pytorch#108408",
-       sentence="A copy between two devices returns the source's own memory.")
-def _peer_copy_aliases(copies: bool, buffer: Buffer) -> bool:
-    return False
-
-
 @fault("peer_copy_overtakes", hook="overtakes", cls="multi-device", report="ROCm/pytorch#438",
        sentence="A copy between two devices runs before the wait or the kernel that was issued just ahead of it.")
 def _peer_copy_overtakes(overtakes: bool, kind: str) -> bool:

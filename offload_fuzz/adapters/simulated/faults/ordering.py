@@ -32,7 +32,7 @@ def _wait_ignored(wait: bool, event: Any, device: str) -> bool:
     return False
 
 
-@fault("event_recorded_early", hook="recorded", cls="ordering", needs=("stream",),
+@fault("event_recorded_early", hook="recorded", cls="ordering",
        sentence="An event has happened before the last command that was issued ahead of it.")
 def _event_recorded_early(event: Event) -> Event:
     return evolve(event, position=max(event.position - 1, 0))
