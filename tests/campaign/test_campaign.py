@@ -14,6 +14,7 @@ import pytest
 from offload_fuzz.adapters.simulated.faults import FAULTS
 from offload_fuzz.campaign.loop import Campaign
 from offload_fuzz.campaign.report import Report
+from offload_fuzz.campaign.selftest import devices_of
 from offload_fuzz.campaign.settings import Settings
 from offload_fuzz.case import parse_case
 from offload_fuzz.finding.replay import FAILED, FIXED, replay_case, with_devices
@@ -63,15 +64,12 @@ def test_lawful_devices_give_no_finding_and_the_default_generation_is_varied() -
 
 @pytest.mark.parametrize("name", FAULTS)
 def test_a_planted_fault_is_found_shrinks_and_replays(name: str) -> None:
-    devices = (
-        [f"simulated:0+{name}", f"simulated:1+{name}"]
-        if FAULTS[name].cls == "multi-device"
-        else [f"simulated:0+{name}"]
-    )
+    devices = devices_of(FAULTS[name])
     report = run(devices=devices, max_cases=20_000, stop_after=1, seed=1, isolation="inline")
     assert report.exit_code == 1, f"{name} is not found in {report.counts.cases} case runs"
     case, finding = parse_case(report.findings[0].text, name)
-    assert len(case.program.nodes) <= 3
+    assert len(case.program.nodes) <= 2 + len(devices)
+    assert set(FAULTS[name].needs) <= {freedom for freedom, _ in case.plan.choices}
     assert replay_case(case, name, finding).status == FAILED
     roles = {f"d{i}": f"simulated:{i}" for i in range(len(devices))}
     assert replay_case(with_devices(case, roles, name), name, finding).status == FIXED
