@@ -44,8 +44,21 @@ def runs(t: Any, dtypes: dict[str, Any]) -> dict[str, Run]:
         low, high = limits(DTYPES[names[x.dtype]].np, attributes["min"], attributes["max"])
         return t.clamp(x, low.item(), high.item())
 
+    counts = [n.bit_count() for n in range(256)]
+
+    def bitwise_count(operands: list[Tensor], attributes: dict[str, Any]) -> Tensor:
+        """PyTorch counts no bits: by bytes, of the magnitude, from a table."""
+        (x,) = operands
+        if not x.numel():
+            return t.zeros(x.shape, dtype=t.uint8, device=x.device)
+        size = t.abs(x) if names[x.dtype].startswith("int") else x
+        octets = size.contiguous().reshape(-1).view(t.uint8).to(t.int64)
+        table = t.tensor(counts, dtype=t.uint8, device=x.device)
+        return table[octets].reshape(*x.shape, x.element_size()).sum(-1, dtype=t.uint8)
+
     return {
         "clip": clip,
+        "bitwise_count": bitwise_count,
         "bitcast": lambda o, a: o[0].view(dtypes[a["dtype"]]),
         "ldexp": lambda o, a: t.ldexp(o[0], o[1]),
     }

@@ -1,4 +1,7 @@
-"""What the ops that make, move, order, add up and multiply arrays are in PyTorch; PyTorch has no nanmax and nanmin."""
+"""What the ops that make, move, order, add up and multiply arrays are in PyTorch.
+
+PyTorch has no nanmax and nanmin; they are those of what is left when NaN is the last to be chosen.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,9 @@ OVER = {"axis": (0,), "keepdims": False}
 ALONG = {"axis": 0}
 #: As `adapters.torch.PROBES`: what a device is asked, as shapes and attributes.
 PROBES: dict[str, list[tuple[tuple[int, ...], dict[str, Any]]]] = {
-    **{key: [(SQUARE, OVER)] for key in ("min", "nansum", "nanmean", "all", "any", "count_nonzero")},
+    **{
+        key: [(SQUARE, OVER)] for key in ("min", "nanmax", "nanmin", "nansum", "nanmean", "all", "any", "count_nonzero")
+    },
     **{key: [(SQUARE, {**OVER, "correction": 0})] for key in ("var", "std")},
     "vector_norm": [(SQUARE, {**OVER, "ord": order}) for order in (2, 1, math.inf)],
     "argmin": [(SQUARE, {"axis": 0, "keepdims": False})],
@@ -82,6 +87,14 @@ def runs(ops: Any, device: Any) -> dict[str, Run]:
             found = found.unsqueeze(axis)
         return found
 
+    def without_nan(function: Any, last: float) -> Run:
+        def run(x: Tensor, axes: tuple[int, ...], keepdims: bool, _: dict[str, Any]) -> Tensor:
+            nan = t.isnan(x)
+            found = function(t.where(nan, last, x), axes, keepdims)
+            return t.where(t.all(nan, axes, keepdims), math.nan, found)
+
+        return over(run)
+
     def spread(function: Any) -> Run:
         def run(x: Tensor, axes: tuple[int, ...], keepdims: bool, attributes: dict[str, Any]) -> Tensor:
             correction = attributes["correction"]
@@ -117,6 +130,8 @@ def runs(ops: Any, device: Any) -> dict[str, Run]:
 
     return {
         "min": over(lambda x, axes, keepdims, _: t.amin(x, axes, keepdims)),
+        "nanmax": without_nan(t.amax, -math.inf),
+        "nanmin": without_nan(t.amin, math.inf),
         "all": over(lambda x, axes, keepdims, _: t.all(x, axes, keepdims).to(t.bool)),
         "any": over(lambda x, axes, keepdims, _: t.any(x, axes, keepdims).to(t.bool)),
         "count_nonzero": over(count),

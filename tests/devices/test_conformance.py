@@ -25,7 +25,8 @@ def broken(records: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    "device", ["numpy", "simulated:0", "simulated.npu:0", "validating:simulated:1", "validating:numpy"]
+    "device",
+    ["numpy", "simulated:0", "simulated.npu:0", "simulated.dsp:0", "validating:simulated:1", "validating:numpy"],
 )
 def test_the_devices_of_this_package_conform(device: str) -> None:
     records = conformance(resolve(device))

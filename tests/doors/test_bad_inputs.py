@@ -50,7 +50,7 @@ RUNS: dict[str, tuple[int, str]] = {
     "simulatd:0": (2, "device is 'simulatd:0' but should be one of array_api, "),
     "simulated": (2, "device index is '' but should be a number [device simulated]; write simulated:0"),
     "simulated:one": (2, "device index is 'one' but should be a number"),
-    "simulated.gpu:0": (2, "device profile is 'simulated.gpu' but should be one of simulated, simulated.npu"),
+    "simulated.tpu:0": (2, "device profile is 'simulated.tpu' but should be one of simulated, simulated.gpu"),
     "simulated:0+argmax_takes_lst": (2, "fault is 'argmax_takes_lst' but should be one of argmax_takes_last, "),
     "numpy:1": (2, "device is 'numpy:1' but should be 'numpy', which has no number"),
     "nope.py:Chip": (2, "file nope.py does not exist but should be a Python file"),

@@ -60,10 +60,15 @@ class Profile:
 
     @property
     def accumulators(self) -> dict[str, str]:
-        """float dtype -> the narrowest one in which its sums are kept, where the profile says."""
+        """float dtype -> the narrowest one in which its sums are kept, where the profile says.
+
+        Not for a dtype of a smaller range: a contract names one format, and could not say that sums may overflow in
+        one and lose digits in the other.
+        """
         if self.accumulator is None:
             return {}
-        return {d: self.accumulator for d in sorted(self.dtypes) if DTYPES[d].kind == "real floating"}
+        floats = [d for d in sorted(self.dtypes) if DTYPES[d].kind == "real floating"]
+        return {d: self.accumulator for d in floats if DTYPES[d].emax >= DTYPES[self.accumulator].emax}
 
 
 PROFILES: dict[str, Profile] = {}
