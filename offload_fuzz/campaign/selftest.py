@@ -33,7 +33,7 @@ FEATURES: dict[str, Callable[[Features], bool]] = {
     "streams": lambda f: f.streams > 1,
     "in_place": lambda f: bool(f.in_place),
     "compile": lambda f: bool(f.compile),
-    "donate": lambda f: f.donate,
+    "donate": lambda f: bool(f.donate),
     "transfers": lambda f: "async" in f.transfers,
     "source_free": lambda f: any(when in ("return", "completion") for when in f.source_free.values()),
 }
