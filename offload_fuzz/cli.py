@@ -23,6 +23,7 @@ from offload_fuzz.cli_options import names as _names
 from offload_fuzz.cli_options import roles as _roles
 from offload_fuzz.cli_options import seconds as _seconds
 from offload_fuzz.cli_reports import REPORTS, annotate, annotates, report
+from offload_fuzz.cli_selftest import selftest
 from offload_fuzz.errors import (
     EXIT_FINDING,
     EXIT_INTERNAL,
@@ -37,7 +38,7 @@ from offload_fuzz.report.formats import check_formats
 
 COMMANDS = (
     *("run", "replay", "show", "shrink", "export", "report", "known"),
-    *("devices", "ops", "faults", "conformance"),
+    *("devices", "ops", "faults", "conformance", "selftest"),
 )
 
 
@@ -357,7 +358,7 @@ def conformance(device: str, hang_after: float, load: tuple[str, ...], as_json: 
     return code
 
 
-for _command in (shrink, report, known):
+for _command in (shrink, report, known, selftest):
     cli.add_command(_command)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from offload_fuzz.adapters.simulated import FAULTS, HOOKS, Simulated, fault, make
+from offload_fuzz.adapters.simulated.faults import CLASSES
 from offload_fuzz.adapters.simulated.queues import ORDERS
 from offload_fuzz.errors import UsageError
 from offload_fuzz.ops import BUILT_IN
@@ -135,14 +136,20 @@ def observed(sequence: Sequence, order: str, faults: str = "") -> tuple[str, tup
     return str(result.dtype), result.shape, result.tobytes()
 
 
-def test_every_fault_has_a_sequence_and_a_public_report() -> None:
-    assert SEQUENCES.keys() == FAULTS.keys()
+def test_every_fault_has_a_hook_a_sentence_and_a_well_formed_report() -> None:
+    assert {f.hook for f in FAULTS.values()} == set(HOOKS)  # no hook is idle
     for f in FAULTS.values():
-        assert f.hook in HOOKS
         assert f.sentence.endswith(".")
-        owner, number = f.report.split("#")
-        assert owner.count("/") == 1
-        assert number.isdigit()
+        if f.report:
+            owner, number = f.report.split("#")
+            assert owner.count("/") == 1
+            assert number.isdigit()
+
+
+def test_every_class_has_faults_enough_and_many_model_a_public_report() -> None:
+    assert len(FAULTS) >= 60
+    assert all(sum(f.cls == c for f in FAULTS.values()) >= 5 for c in CLASSES)
+    assert sum(bool(f.report) for f in FAULTS.values()) >= 50
 
 
 @pytest.mark.parametrize("name", SEQUENCES)
@@ -170,10 +177,12 @@ def test_two_faults_on_one_hook_are_both_there() -> None:
 
 
 def test_a_fault_needs_a_hook_a_class_and_a_name_of_its_own() -> None:
-    row = {"cls": "memory", "sentence": "A sentence.", "report": "a/b#1"}
+    row: dict[str, Any] = {"cls": "memory", "sentence": "A sentence.", "report": "a/b#1"}
     with pytest.raises(UsageError, match="hook is 'placd' but should be one of"):
         fault("mine", hook="placd", **row)
     with pytest.raises(UsageError, match="fault class is 'memry' but should be one of"):
         fault("mine", hook="placed", **{**row, "cls": "memry"})
+    with pytest.raises(UsageError, match="freedom is 'streams' but should be one of"):
+        fault("mine", hook="placed", needs=("streams",), **row)
     with pytest.raises(UsageError, match="fault is called 'wait_ignored' but should have its own name"):
         fault("wait_ignored", hook="waits", **row)

@@ -21,7 +21,17 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("adapters", "execute", "trial"),
     ("strategies", "oracles"),
     ("finding", "campaign", "report", "export"),
-    ("api", "cli_options", "cli_findings", "cli_reports", "cli", "pytest_plugin", "__init__", "__main__"),
+    (
+        "api",
+        "cli_options",
+        "cli_findings",
+        "cli_reports",
+        "cli_selftest",
+        "cli",
+        "pytest_plugin",
+        "__init__",
+        "__main__",
+    ),
 )
 PLACE = {name: (floor, at) for floor, names in enumerate(FLOORS) for at, name in enumerate(names)}
 

@@ -20,6 +20,7 @@ from offload_fuzz.adapters.simulated.memory import (
     Strides,
     contiguous_strides,
     host_layout,
+    shared_with_host,
     span,
 )
 from offload_fuzz.adapters.simulated.profiles import PROFILES, features_of
@@ -33,6 +34,7 @@ from offload_fuzz.types import DTYPES, NAMES, Array, ArrayType
 UNFILLED = 0xFF  # what a downloaded array holds until its transfer has run: NaN in every float dtype
 DRAWN_ORDERS = ("late", "random", "late", "random", "late", "random", "late", "eager")
 REMEMBERED = 4096
+REGION = "compiled region"  # stands for the op of a kernel that is compiled from several
 WRITTEN = -1  # the use of a buffer that a kernel writes
 
 
@@ -73,6 +75,7 @@ class Simulated:
         self.accumulators = {DTYPES[d].np: DTYPES[a].np for d, a in p.accumulators.items()}
         self.draws = Draws(0, self.accumulators)
         self.launches = 0
+        self.scratch: dict[str, Any] = {}
         self._instructions: dict[Hashable, Instruction] = {}
 
     def reset(self, seed: int, order: str | None = None) -> None:
@@ -81,12 +84,15 @@ class Simulated:
         self.launches = 0
         drawn = DRAWN_ORDERS[self.draws.below(len(DRAWN_ORDERS))] if seed else "eager"
         self.memory.reset()
+        self.scratch.clear()
         self.queues.reset(order or drawn, Draws(~seed))
 
     # --------------------------------------------------------------------------------------------------- transfers
     def upload(self, array: Array, *, stream: int = 0, blocking: bool = True) -> Buffer:
         """A buffer of the host array's own layout; a DMA command reads the array when it runs."""
         type = ArrayType(NAMES[array.dtype], array.shape)
+        if not self.hooks.copies(True, array):
+            return Buffer(shared_with_host(array), type, 0, array.strides, self.name)
         offset, strides, nbytes = (0, *tiles.placed(type, self.tile)) if self.tile else host_layout(array, type)
         buffer = self._allocate(type, offset, strides, nbytes, "upload")
 
@@ -103,7 +109,8 @@ class Simulated:
     def download(self, buffer: Buffer, *, stream: int = 0, blocking: bool = True) -> Array:
         """A new host array, filled when the command runs."""
         type = buffer.type
-        array = np.full(type.nbytes, UNFILLED, np.uint8).view(type.np).reshape(type.shape)
+        fresh = np.full(type.nbytes, UNFILLED, np.uint8).view(type.np).reshape(type.shape)
+        array: Array = self.hooks.host_target(fresh, self.scratch)
 
         def transfer() -> None:
             self._move(array, self._array(buffer, "download"), "download")
@@ -128,7 +135,8 @@ class Simulated:
         return result
 
     def _issue(self, stream: int, command: Callable[[], None], blocking: bool, kind: str) -> None:
-        position = self.queues.issue_transfer(stream, command, kind)
+        stream = self.hooks.queue(stream, kind, self.index)
+        position = self.queues.issue_transfer(stream, command, kind, self.hooks.overtakes(False, kind))
         if blocking and self.hooks.host_waits(True, kind):
             finish(self.queues.queues[stream], position)
 
@@ -143,8 +151,9 @@ class Simulated:
         target[...] = kept.view(target.dtype).reshape(target.shape)
 
     # ------------------------------------------------------------------------------------------------------ memory
-    def _allocate(self, type: ArrayType, offset: int, strides: Strides, nbytes: int, kind: str) -> Buffer:
-        place = self.hooks.placed(self.name, self.index, self.profile, kind)
+    def _allocate(self, type: ArrayType, offset: int, strides: Strides, nbytes: int, kind: str, op: str = "") -> Buffer:
+        place = self.hooks.placed(self.name, self.index, self.profile, kind, op)
+        nbytes = self.hooks.size(nbytes, kind)
         if not self.memory.has_room(nbytes):
             self.queues.synchronize()  # what was released on a stream is free once the stream has come to it
             self.memory.collect()
@@ -183,41 +192,52 @@ class Simulated:
         """
         instruction = self._instruction(op, tuple([b.type for b in operands]), attributes)
         type, hooks = instruction.type, self.hooks
+        refusal = hooks.accepts(None, op, operands)
+        if refusal is not None:
+            raise RuntimeError(refusal)
         if instruction.view is not None:
-            layout = instruction.view(operands[0], type, attributes)
+            layout: Layout | None = hooks.view(instruction.view(operands[0], type, attributes), op, operands[0], type)
             if layout is not None:
                 return Buffer(operands[0].storage, type, *layout, operands[0].place)
         in_place = out is not None and out.type == type and not out.overlaps_itself
         target = out if in_place else hooks.target(None, op, operands, type)
         is_new = target is None
         if target is not None and not in_place:
-            self.memory.share(target.storage)
+            target.storage.memory.share(target.storage)
         elif target is None:
-            target = self._allocate(type, 0, instruction.strides, instruction.nbytes, "result")
+            target = self._allocate(type, 0, instruction.strides, instruction.nbytes, "result", op)
 
         read, written, lawful_type = operands, target, instruction.lawful_type
         if self.tile and is_new and instruction.elementwise and (whole := tiles.whole([*operands, target], self.tile)):
             *read, written = whole
             lawful_type = tiles.padded(lawful_type, self.tile)
 
-        def run() -> None:
-            arrays = [hooks.operand(self._array(b, i), i) for i, b in enumerate(read)]
+        def compute() -> Any:
+            arrays = [hooks.operand(self._array(b, i), i, op) for i, b in enumerate(read)]
             if instruction.flushes:
                 arrays = [flushed(x, self.flushes, self.draws) for x in arrays]
             result = instruction.kernel(arrays, attributes, lawful_type, self.draws)
             if instruction.flushes:
                 result = flushed(result, self.flushes, self.draws)
-            result = hooks.result(result, op, arrays, attributes)
+            return hooks.result(result, op, arrays, attributes)
+
+        def write(result: Any) -> None:
             if hooks.written(True, written, op, read, in_place):
                 self._array(written, WRITTEN)[...] = result
 
-        command = kernel(run, op, self.name, self.launches)
-        self.launches += 1
-        if hooks.runs("stream", op) == "stream":
-            self.queues.issue(stream, command)
+        def command(run: Callable[[], None]) -> Callable[[], None]:
+            return kernel(run, op, self.name, launch)
+
+        launch, self.launches = self.launches, self.launches + 1
+        stream = hooks.queue(stream, op, self.index)
+        if not hooks.direct(True, op):
+            self.queues.issue(stream, command(lambda: self.scratch.update(workspace=np.array(compute()))))
+            self.queues.issue(stream, command(lambda: write(_reread(self.scratch["workspace"], written.type))))
+        elif hooks.runs("stream", op) == "stream":
+            self.queues.issue(stream, command(lambda: write(compute())), hooks.overtakes(False, op))
         else:
             with np.errstate(all="ignore"):
-                command()
+                command(lambda: write(compute()))()
         if donate is not None:
             self.release(operands[donate], stream=stream)
         return target
@@ -240,16 +260,23 @@ class Simulated:
         targets = []
         for n in results:
             type = types[n]
-            targets.append(self._allocate(type, 0, *tiles.placed(type, self.tile), "result"))
+            target = self.hooks.region_target(None, type, operands)
+            if target is None:
+                target = self._allocate(type, 0, *tiles.placed(type, self.tile), "result", REGION)
+            else:
+                target.storage.memory.share(target.storage)
+            targets.append(target)
 
         def run() -> None:
-            arrays = [self.hooks.operand(self._array(b, i), i) for i, b in enumerate(operands)]
-            found = regions.run(steps, arrays, results, self.draws)
-            for target, result in zip(targets, found, strict=True):
-                self._array(target, WRITTEN)[...] = result
+            arrays = [self.hooks.operand(self._array(b, i), i, REGION) for i, b in enumerate(operands)]
+            found = regions.run(steps, arrays, results, self.draws, self.hooks.fused)
+            for target, result in zip(targets, self.hooks.region_results(found), strict=True):
+                if result is not None:
+                    self._array(target, WRITTEN)[...] = result
 
-        self.queues.issue(stream, kernel(run, "compiled region", self.name, self.launches))
+        command = kernel(run, REGION, self.name, self.launches)
         self.launches += 1
+        self.queues.issue(self.hooks.queue(stream, REGION, self.index), command, self.hooks.overtakes(False, REGION))
         return targets
 
     def _instruction(self, op: str, types: tuple[ArrayType, ...], attributes: Mapping[str, Any]) -> Instruction:
@@ -280,7 +307,8 @@ class Simulated:
     # ------------------------------------------------------------------------------------------------------- order
     def record(self, stream: int) -> Event:
         """An event that has happened once everything issued so far on the stream is done."""
-        return self.queues.record(stream)
+        event: Event = self.hooks.recorded(self.queues.record(stream))
+        return event
 
     def wait(self, stream: int, event: Event) -> None:
         """What is issued on the stream from now on comes after the event, which may be of another simulated device."""
@@ -289,10 +317,20 @@ class Simulated:
 
     def synchronize(self, *, stream: int | None = None, event: Event | None = None) -> None:
         """Return when the event has happened, or when a stream, or every stream, is done."""
+        if not self.hooks.synchronizes(True, stream, event):
+            return
         if event is not None:
             finish(event.queue, event.position)
         else:
             self.queues.synchronize(stream)
+
+
+def _reread(workspace: Array, type: ArrayType) -> Array:
+    """What a workspace holds, taken for elements of this type: its own, unless another kernel has written it since."""
+    if (workspace.dtype, workspace.shape) == (type.np, type.shape):
+        return workspace
+    raw = np.frombuffer(workspace.tobytes() or b"\0", np.uint8)
+    return np.resize(raw, type.nbytes).view(type.np).reshape(type.shape)
 
 
 def make(spec: str) -> Simulated:

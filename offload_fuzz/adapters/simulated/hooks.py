@@ -32,21 +32,36 @@ HOOKS: dict[str, Hook] = {
         Hook("carried", "array, kind", "a transfer carries every bit of the elements"),
         Hook("moved", "nbytes, kind", "a transfer moves all bytes of the elements"),
         Hook("arrives", "'completion'", "an asynchronous upload has read the host array when it is complete"),
+        Hook("copies", "True, array", "an upload copies the host array; the device never shares its memory"),
+        Hook("host_target", "array, scratch", "a download fills a new host array; scratch: a dict, empty in each run"),
         Hook("host_waits", "True, kind", "a blocking transfer returns when it is complete"),
         # memory
         Hook("layout", "(offset, strides), buffer, use", "elements are found by the buffer's own offset and strides; "
              "use: a kernel's operand number, -1 for its result, or the kind of a transfer"),
-        Hook("placed", "place, index, profile, kind", "memory is allocated on the device that was asked"),
+        Hook("view", "layout or None, op, buffer, type", "a view has the elements that its op names"),
+        Hook("size", "nbytes, kind", "an allocation has room for all elements"),
+        Hook("placed", "place, index, profile, kind, op", "memory is allocated on the device that was asked"),
         Hook("frees", "'stream'", "released memory is reused once the stream has come to the release"),
         Hook("target", "None, op, operands, type", "a result goes to fresh memory (None) or to the given out"),
         # order
         Hook("waits", "True, event, device", "a stream waits for the event of another stream or device"),
+        Hook("queue", "stream, kind, index", "a command goes to the stream that was asked; kind: that of a transfer, "
+             "or an op; index: of the device"),
+        Hook("overtakes", "False, kind", "a command comes after all that was issued on its stream before"),
+        Hook("recorded", "event", "an event comes after all that was issued on its stream before"),
+        Hook("synchronizes", "True, stream, event", "the host waits for the stream, or the event"),
         Hook("runs", "'stream', op", "a kernel runs in the order of its stream, not when it is issued"),
         # kernels
-        Hook("operand", "array, number", "a kernel reads each element of an operand where it is"),
+        Hook("accepts", "None, op, operands", "a launch raises no error (None), else one of this text"),
+        Hook("operand", "array, number, op", "a kernel reads each element of an operand where it is"),
         Hook("result_type", "type, op, operand_types", "a result has the type of the op's rule"),
         Hook("result", "array, op, operands, attributes", "a result has the value that the contract allows"),
+        Hook("direct", "True, op", "a kernel has no workspace that another stream's kernel writes"),
         Hook("written", "True, buffer, op, operands, in_place", "a kernel writes its whole result to memory"),
+        # compiled regions; a step: op row, numbers of its operands, attributes, type
+        Hook("fused", "value, number, steps, values", "inside a region each step has the value that it has alone"),
+        Hook("region_target", "None, type, operands", "a result of a region goes to fresh memory"),
+        Hook("region_results", "arrays", "a region writes each result to its own buffer; None: it is not written"),
     )
 }  # fmt: skip  # one row each
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import weakref
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from attrs import frozen
@@ -33,7 +35,7 @@ class OutOfMemory(MemoryError):
 class Storage:
     """One allocation: `nbytes` bytes from `address` of a memory."""
 
-    memory: Memory
+    memory: Memory | SharedHost
     address: int
     nbytes: int
 
@@ -200,6 +202,7 @@ class Memory:
     def _free_block(self, address: int, size: int) -> None:
         del self._live[address]
         self._used -= size
+        self._shared.pop(address, None)
         self.arriving.pop(address, None)
         self._words[address >> 1 : (address + size) >> 1] = FREED
         self._free.setdefault(size, []).append(address)
@@ -212,3 +215,26 @@ class Memory:
         offset, strides = layout
         type = buffer.type
         return np.ndarray(type.shape, DTYPES[type.dtype].np, self.arena, storage.address + offset, strides)
+
+
+class SharedHost:
+    """The memory of one host array as if it were the device's own; only a fault uploads without a copy."""
+
+    def __init__(self, array: Array) -> None:
+        self.owner = array
+        self.raw: Any = (ctypes.c_ubyte * array.nbytes).from_address(array.__array_interface__["data"][0])
+
+    def share(self, storage: Storage) -> None:
+        """Nothing to count: the host keeps the array."""
+
+    def free(self, storage: Storage) -> None:
+        """Nothing to give back."""
+
+    def array(self, buffer: Buffer, layout: Layout) -> Array:
+        """The elements of `buffer` at `layout`, in the host's memory."""
+        return np.ndarray(buffer.type.shape, DTYPES[buffer.type.dtype].np, self.raw, *layout)
+
+
+def shared_with_host(array: Array) -> Storage:
+    """A storage that is the memory of a contiguous host array."""
+    return Storage(SharedHost(array), 0, array.nbytes)

@@ -130,10 +130,13 @@ class Queues:
         self.all = [Queue() for _ in range(self.streams + self.engines)]
         self.queues, self.carriers = self.all[: self.streams], self.all[self.streams :]
 
-    def issue(self, stream: int, command: Command) -> int:
-        """Put a command on a stream; returns its position, for `run_to`."""
+    def issue(self, stream: int, command: Command, overtaking: bool = False) -> int:
+        """Put a command on a stream; returns its position, for `run_to`. Only a fault makes one overtake the last."""
         queue = self.queues[stream]
-        queue.commands.append(command)
+        if overtaking and queue.commands and not isinstance(queue.commands[-1], Event):
+            queue.commands.insert(len(queue.commands) - 1, command)
+        else:
+            queue.commands.append(command)
         queue.issued += 1
         if self.blocking:
             finish(queue, queue.issued)
@@ -143,12 +146,13 @@ class Queues:
             self.wander()
         return queue.issued
 
-    def issue_transfer(self, stream: int, command: Command, kind: str) -> int:
+    def issue_transfer(self, stream: int, command: Command, kind: str, overtaking: bool = False) -> int:
         """As `issue`, by the copy engine for this kind: after all that the engine has to carry before."""
         if not self.engines:
-            return self.issue(stream, command)
+            return self.issue(stream, command, overtaking)
         queue, carrier = self.queues[stream], self.carriers[ENGINES[kind] % self.engines]
-        carrier.commands.extend((Event(self.device, queue, queue.issued), command))
+        overtakes = overtaking and bool(queue.commands) and not isinstance(queue.commands[-1], Event)
+        carrier.commands.extend((Event(self.device, queue, queue.issued - overtakes), command))
         carrier.issued += 2
         return self.issue(stream, Event(self.device, carrier, carrier.issued))
 

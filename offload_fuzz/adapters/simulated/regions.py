@@ -6,7 +6,7 @@ and what any other op is given, is rounded to its dtype.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from offload_fuzz.adapters.simulated.arithmetic import kernel_of
@@ -23,15 +23,25 @@ KEPT = frozenset(d for d, f in DTYPES.items() if f.kind == "real floating" and f
 Step: TypeAlias = tuple[Op, Sequence[int], Mapping[str, Any], ArrayType]
 
 
-def run(steps: Sequence[Step], operands: Sequence[Array], results: Sequence[int], draws: Draws) -> list[Any]:
-    """The values numbered `results`, rounded to their dtypes; numbers below len(operands) are these."""
+def run(
+    steps: Sequence[Step],
+    operands: Sequence[Array],
+    results: Sequence[int],
+    draws: Draws,
+    fused: Callable[..., Any] = lambda value, *circumstances: value,
+) -> list[Any]:
+    """The values numbered `results`, rounded to their dtypes; numbers below len(operands) are these.
+
+    fused: the hook of that name.
+    """
     values: list[Any] = list(operands)
     types = [None] * len(operands) + [type for *_, type in steps]
-    for op, numbers, attributes, type in steps:
+    for k, (op, numbers, attributes, type) in enumerate(steps):
         given = [values[n] if op.name in WIDE else _settled(values[n], types[n]) for n in numbers]
         kernel = kernel_of(op, type)
         wide = op.name in WIDE and type.dtype in KEPT and draws.below(2)
-        values.append(kernel(given, attributes, ArrayType("float64", type.shape) if wide else type, draws))
+        value = kernel(given, attributes, ArrayType("float64", type.shape) if wide else type, draws)
+        values.append(fused(value, k, steps, values))
     return [_settled(values[n], types[n]) for n in results]
 
 

@@ -1,0 +1,104 @@
+"""Faults of the class `transfer`: what a transfer carries, and how it finds the elements."""
+
+from __future__ import annotations
+
+import ctypes
+
+import numpy as np
+
+from offload_fuzz.adapters.simulated.faults.parts import flushed, forward
+from offload_fuzz.adapters.simulated.faults.table import fault, in_row_major_order
+from offload_fuzz.adapters.simulated.memory import Buffer, Layout, span
+from offload_fuzz.types import NAMES, Array, is_floating, type_of
+
+# A decorator below is one row of what `offload-fuzz faults` lists, and is laid out as one.
+# fmt: off
+
+
+@fault("upload_strides_ignored", hook="host_array", cls="transfer", report="pytorch/pytorch#85967",
+       sentence="An upload copies the bytes from the first element on, as if the host array were contiguous.")
+def _upload_strides_ignored(array: Array) -> Array:
+    if array.flags.c_contiguous:
+        return array
+    below, nbytes = span(type_of(array), array.strides)
+    row = np.full(array.nbytes, 0xA5, np.uint8)
+    found = ctypes.string_at(array.__array_interface__["data"][0], min(nbytes - below, array.nbytes))
+    row[: len(found)] = np.frombuffer(found, np.uint8)
+    return row.view(array.dtype).reshape(array.shape)
+
+
+@fault("download_strides_ignored", hook="layout", cls="transfer", report="pytorch/pytorch#189961",
+       sentence="A download copies a strided buffer as one run of bytes.")
+def _download_strides_ignored(layout: Layout, buffer: Buffer, use: int | str) -> Layout:
+    return in_row_major_order(layout, buffer) if use == "download" else layout
+
+
+@fault("last_chunk_lost", hook="moved", cls="transfer", report="pytorch/pytorch#80844",
+       sentence="A transfer moves whole chunks of 64 bytes and loses the rest.")
+def _last_chunk_lost(nbytes: int, kind: str) -> int:
+    return nbytes - nbytes % 64
+
+
+@fault("int64_narrowed", hook="carried", cls="transfer", report="pytorch/pytorch#78848",
+       sentence="64-bit integers cross to the device through 32 bits.")
+def _int64_narrowed(array: Array, kind: str) -> Array:
+    if kind == "upload" and array.dtype.kind in "iu" and array.itemsize == 8:
+        return array.astype(f"{array.dtype.kind}4").astype(array.dtype)
+    return array
+
+
+@fault("zero_sign_and_nan_lost", hook="carried", cls="transfer", report="tenstorrent/tt-metal#13953",
+       sentence="A transfer gives every NaN one payload, and -0.0 the sign of +0.0.")
+def _zero_sign_and_nan_lost(array: Array, kind: str) -> Array:
+    if not is_floating(NAMES[array.dtype]):
+        return array
+    zero = np.zeros((), array.dtype)
+    return np.where(np.isnan(array), np.asarray(np.nan, array.dtype), np.where(array == 0, zero, array))
+
+
+@fault("upload_reads_late", hook="arrives", cls="transfer", needs=("transfer",), report="jax-ml/jax#37830",
+       sentence="An asynchronous upload is complete before it has read the host array; its first use reads it.")
+def _upload_reads_late(when: str) -> str:
+    return "first use"
+
+
+@fault("float64_narrowed", hook="carried", cls="transfer",
+       sentence="64-bit floats cross to the device through 32 bits.")
+def _float64_narrowed(array: Array, kind: str) -> Array:
+    return array.astype(np.float32).astype(np.float64) if kind == "upload" and array.dtype == np.float64 else array
+
+
+@fault("imaginary_part_lost", hook="carried", cls="transfer",
+       sentence="A download keeps the real part of complex numbers only.")
+def _imaginary_part_lost(array: Array, kind: str) -> Array:
+    return array.real.astype(array.dtype) if kind == "download" and array.dtype.kind == "c" else array
+
+
+@fault("row_pitch_ignored", hook="carried", cls="transfer",
+       sentence="A download takes rows for packed, though the device stores each from a multiple of 16 bytes on.")
+def _row_pitch_ignored(array: Array, kind: str) -> Array:
+    if kind != "download" or array.ndim < 2 or array.size == 0:
+        return array
+    row = array.shape[-1] * array.itemsize
+    rows = np.ascontiguousarray(array).reshape(-1, array.shape[-1]).view(np.uint8)
+    stored = np.full((len(rows), -(-row // 16) * 16), 0xA5, np.uint8)
+    stored[:, :row] = rows
+    return stored.reshape(-1)[: array.nbytes].view(array.dtype).reshape(array.shape)
+
+
+@fault("reversed_axes_uploaded_forward", hook="host_array", cls="transfer",
+       sentence="An upload takes the size of a negative stride and loses its sign.")
+def _reversed_axes_uploaded_forward(array: Array) -> Array:
+    return forward(array)
+
+
+@fault("tiny_transfer_lost", hook="moved", cls="transfer",
+       sentence="A transfer of fewer than 4 bytes reports success and moves nothing.")
+def _tiny_transfer_lost(nbytes: int, kind: str) -> int:
+    return 0 if nbytes < 4 else nbytes
+
+
+@fault("download_flushes_subnormals", hook="carried", cls="transfer",
+       sentence="A download turns subnormal float32 into zero.")
+def _download_flushes_subnormals(array: Array, kind: str) -> Array:
+    return flushed(array) if kind == "download" else array
