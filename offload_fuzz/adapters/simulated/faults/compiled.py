@@ -37,15 +37,6 @@ def _region_swaps_results(results: list[Any]) -> list[Any]:
     return [results[1], results[0], *results[2:]]
 
 
-@fault("region_assumes_finite", hook="fused", cls="compiled regions", needs=("compile",),
-       sentence="Inside a compiled region no number is taken for NaN or infinite: isnan is false, isfinite true.")
-def _region_assumes_finite(value: Any, number: int, steps: Sequence[Step], values: Sequence[Any]) -> Any:
-    name = steps[number][0].name
-    if name in ("isnan", "isinf", "isposinf", "isneginf", "isfinite"):
-        return np.full_like(value, name == "isfinite")
-    return value
-
-
 @fault("region_computes_in_bfloat16", hook="fused", cls="compiled regions", needs=("compile",),
        sentence="Inside a compiled region element-wise float32 arithmetic is done in bfloat16.")
 def _region_computes_in_bfloat16(value: Any, number: int, steps: Sequence[Step], values: Sequence[Any]) -> Any:

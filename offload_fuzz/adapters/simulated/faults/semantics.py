@@ -149,30 +149,3 @@ def _unsigned_compared_as_signed(result: Any, operands: Sequence[Array], attribu
         return result
     top = np.asarray(1 << (8 * x1.itemsize - 1), x1.dtype)
     return np.where((x1 >= top) != (x2 >= top), ~result, result)
-
-
-@result_fault("sum_wraps_at_operand_dtype", "sum", "op semantics", "",
-              "A sum of small integers wraps at their dtype instead of at that of the result.")
-def _sum_wraps_at_operand_dtype(result: Any, operands: Sequence[Array], attributes: Mapping[str, Any]) -> Any:
-    (x,) = operands
-    small = x.dtype.kind in "iu" and result.dtype.kind in "iu" and x.itemsize < result.dtype.itemsize
-    return result.astype(x.dtype).astype(result.dtype) if small else result
-
-
-@result_fault("sort_puts_nan_first", "sort", "op semantics", "",
-              "sort puts NaN before all numbers.")
-def _sort_puts_nan_first(result: Any, operands: Sequence[Array], attributes: Mapping[str, Any]) -> Any:
-    if not is_floating(NAMES[result.dtype]) or attributes.get("descending"):
-        return result
-    axis = attributes["axis"]
-    first = np.argsort(~np.isnan(result), axis=axis, kind="stable")
-    return np.take_along_axis(result, first, axis=axis)
-
-
-@result_fault("shift_count_masked", "bitwise_left_shift bitwise_right_shift", "op semantics", "",
-              "A shift by the width or more shifts by the count modulo the width.")
-def _shift_count_masked(result: Any, operands: Sequence[Array], attributes: Mapping[str, Any]) -> Any:
-    x, count = operands
-    if result.dtype.kind not in "iu":
-        return result
-    return np.where(count >= 8 * result.dtype.itemsize, np.broadcast_to(x, result.shape), result)
