@@ -139,13 +139,3 @@ def _cast_to_integer_rounds(result: Any, operands: Sequence[Array], attributes: 
         return result
     wide = x.astype(np.float64)
     return np.where(np.abs(wide) < 100, np.rint(wide), result).astype(result.dtype)
-
-
-@result_fault("unsigned_compared_as_signed", "less greater less_equal greater_equal", "op semantics",
-              "tenstorrent/tt-metal#14598", "Unsigned integers are ordered as signed ones of the same bits.")
-def _unsigned_compared_as_signed(result: Any, operands: Sequence[Array], attributes: Mapping[str, Any]) -> Any:
-    x1, x2 = operands
-    if x1.dtype.kind != "u" or x2.dtype != x1.dtype:
-        return result
-    top = np.asarray(1 << (8 * x1.itemsize - 1), x1.dtype)
-    return np.where((x1 >= top) != (x2 >= top), ~result, result)
