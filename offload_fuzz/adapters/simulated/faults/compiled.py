@@ -11,7 +11,7 @@ from offload_fuzz.adapters.simulated.faults.parts import narrowed
 from offload_fuzz.adapters.simulated.faults.table import fault
 from offload_fuzz.adapters.simulated.memory import Buffer
 from offload_fuzz.adapters.simulated.regions import Step
-from offload_fuzz.types import NAMES, ArrayType, is_floating
+from offload_fuzz.types import ArrayType
 
 # A decorator below is one row of what `offload-fuzz faults` lists, and is laid out as one.
 # fmt: off
@@ -35,15 +35,6 @@ def _region_swaps_results(results: list[Any]) -> list[Any]:
     if len(results) < 2 or (results[0].dtype, results[0].shape) != (results[1].dtype, results[1].shape):
         return results
     return [results[1], results[0], *results[2:]]
-
-
-@fault("region_assumes_finite", hook="fused", cls="compiled regions", needs=("compile",),
-       sentence="Inside a compiled region no number is taken for NaN or infinite: isnan is false, isfinite true.")
-def _region_assumes_finite(value: Any, number: int, steps: Sequence[Step], values: Sequence[Any]) -> Any:
-    name = steps[number][0].name
-    if name in ("isnan", "isinf", "isposinf", "isneginf", "isfinite"):
-        return np.full_like(value, name == "isfinite")
-    return value
 
 
 @fault("region_computes_in_bfloat16", hook="fused", cls="compiled regions", needs=("compile",),
@@ -76,13 +67,3 @@ def _region_divides_toward_zero(value: Any, number: int, steps: Sequence[Step], 
     if op.name == "remainder":
         return np.fmod(x1, x2).astype(value.dtype)
     return value + ((value < 0) & (value * x2 != x1) & (x2 != 0)).astype(value.dtype)
-
-
-@fault("region_extremum_drops_nan", hook="fused", cls="compiled regions", needs=("compile",),
-       sentence="Inside a compiled region minimum and maximum return the number where one operand is NaN.")
-def _region_extremum_drops_nan(value: Any, number: int, steps: Sequence[Step], values: Sequence[Any]) -> Any:
-    op, numbers, *_ = steps[number]
-    if op.name not in ("minimum", "maximum") or not is_floating(NAMES[value.dtype]):
-        return value
-    x1, x2 = (values[n].astype(value.dtype) for n in numbers)
-    return np.where(np.isnan(x1), x2, np.where(np.isnan(x2), x1, value))

@@ -11,6 +11,8 @@ from offload_fuzz.adapters.simulated.faults.parts import flushed, narrowed
 from offload_fuzz.adapters.simulated.faults.table import fault, result_fault
 from offload_fuzz.types import NAMES, Array
 
+TRUNCATED = ("add", "subtract", "multiply", "divide", "square", "astype")
+
 # A decorator below is one row of what `offload-fuzz faults` lists, and is laid out as one.
 # fmt: off
 
@@ -41,13 +43,15 @@ def _products_in_tf32(result: Any, operands: Sequence[Array], attributes: Mappin
     return narrowed(result, 12) if result.dtype == np.float32 else result
 
 
-@result_fault("bfloat16_truncated", "astype", "precision", "tenstorrent/tt-metal#19881",
-              "float32 is truncated to bfloat16 instead of rounded.")
-def _bfloat16_truncated(result: Any, operands: Sequence[Array], attributes: Mapping[str, Any]) -> Any:
-    (x,) = operands
-    if NAMES[result.dtype] != "bfloat16" or x.dtype != np.float32:
+@fault("bfloat16_truncated", hook="result", cls="precision", report="tenstorrent/tt-metal#19881",
+       sentence="Results of bfloat16 (+, -, *, /, square, casts of float32) are truncated instead of rounded.")
+def _bfloat16_truncated(result: Any, op: str, operands: Sequence[Array], attributes: Mapping[str, Any]) -> Any:
+    x = operands[0] if operands else result
+    if NAMES[result.dtype] != "bfloat16" or op not in TRUNCATED or (op == "astype" and x.dtype != np.float32):
         return result
-    return np.where(np.isnan(x), result, (x.view(np.uint32) >> 16).astype(np.uint16).view(result.dtype))
+    wide = x if op == "astype" else getattr(np, op)(*[o.astype(np.float32) for o in operands])
+    kept = (np.asarray(wide).view(np.uint32) >> 16).astype(np.uint16).view(result.dtype)
+    return np.where(np.isfinite(wide), kept, result)
 
 
 @result_fault("divide_by_reciprocal", "divide", "precision", "pytorch/pytorch#177740",
@@ -57,16 +61,14 @@ def _divide_by_reciprocal(result: Any, operands: Sequence[Array], attributes: Ma
     return x1 * (np.float32(1) / x2) if result.dtype == np.float32 else result
 
 
-@result_fault("sin_without_reduction", "sin cos tan", "precision", "tenstorrent/tt-metal#55318",
-              "sin, cos and tan reduce large arguments in float32.")
-def _sin_without_reduction(result: Any, operands: Sequence[Array], attributes: Mapping[str, Any]) -> Any:
-    (x,) = operands
-    if result.dtype != np.float32:
+@fault("sin_without_reduction", hook="result", cls="precision", report="tenstorrent/tt-metal#55318",
+       sentence="sin, cos and tan take multiples of a float32 2 pi from their argument.")
+def _sin_without_reduction(result: Any, op: str, operands: Sequence[Array], attributes: Mapping[str, Any]) -> Any:
+    if op not in ("sin", "cos", "tan") or result.dtype != np.float32:
         return result
-    pi = np.float32(np.pi)
-    turns = np.rint(x / (2 * pi))
-    off = (turns * (2 * np.pi - 2 * np.float64(pi))).astype(np.float64)
-    return np.where(np.abs(x) > 64, result * np.cos(off).astype(np.float32), result).astype(np.float32)
+    (x,) = operands
+    turn = np.float32(2 * np.pi)
+    return getattr(np, op)(x - np.rint(x / turn) * turn)
 
 
 @result_fault("float64_in_float32", "add subtract multiply divide square sqrt", "precision", "",
