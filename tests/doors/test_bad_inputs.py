@@ -51,7 +51,7 @@ RUNS: dict[str, tuple[int, str]] = {
     "simulated": (2, "device index is '' but should be a number [device simulated]; write simulated:0"),
     "simulated:one": (2, "device index is 'one' but should be a number"),
     "simulated.tpu:0": (2, "device profile is 'simulated.tpu' but should be one of simulated, simulated.gpu"),
-    "simulated:0+argmax_takes_lst": (2, "fault is 'argmax_takes_lst' but should be one of argmax_takes_last, "),
+    "simulated:0+argmax_takes_lst": (2, "fault is 'argmax_takes_lst' but should be one of aligned_upload_aliases, "),
     "numpy:1": (2, "device is 'numpy:1' but should be 'numpy', which has no number"),
     "nope.py:Chip": (2, "file nope.py does not exist but should be a Python file"),
     "chips.py:Chipp": (2, "adapter is 'Chipp' but should be one of Chip, Raises, "),
