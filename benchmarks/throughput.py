@@ -1,6 +1,6 @@
 """Throughput: what each part of a trial costs, and what one more plan costs beside its bare backend calls.
 
-    python benchmarks/throughput.py [--devices simulated:0,torch:cpu] [--programs 60]
+    python benchmarks/throughput.py [--devices simulated:0,torch:cpu] [--programs 60] [--ops add,exp]
 
 Every figure of one run comes from the same process, so that ratios can be compared; absolute times are the machine's.
 """
@@ -44,7 +44,9 @@ def clock(work: Callable[[], Any]) -> float:
     return time.process_time() - start
 
 
-def draw(places: tuple[Place, ...], nodes: int, count: int) -> tuple[list[Case], float]:
+def draw(
+    places: tuple[Place, ...], nodes: int, count: int, ops: Sequence[str] | None = None
+) -> tuple[list[Case], float]:
     """Cases of `nodes` steps among `count` drawn, small ones only, and the CPU seconds that drawing each took."""
     found: list[Case] = []
     ended = [time.process_time()]
@@ -54,7 +56,7 @@ def draw(places: tuple[Place, ...], nodes: int, count: int) -> tuple[list[Case],
             found.append(case)
             ended.append(time.process_time())
 
-    strategy = seeded_cases(places, nodes, nodes, None, None)
+    strategy = seeded_cases(places, nodes, nodes, ops, None)
     test = settings(
         max_examples=1 + count // PER_SEED, database=None, phases=[Phase.generate], deadline=None,
         verbosity=Verbosity.quiet, suppress_health_check=list(HealthCheck), derandomize=False, print_blob=False,
@@ -112,10 +114,10 @@ def plans_for(program: Program, places: Sequence[Place], count: int) -> list[Any
     return made
 
 
-def measure(device: str, nodes: int, count: int) -> dict[str, float]:
-    """Microseconds per program and per plan for programs of `nodes` nodes on the host and `device`."""
+def measure(device: str, nodes: int, count: int, ops: Sequence[str] | None) -> dict[str, float]:
+    """Microseconds per program and per plan for programs of `nodes` nodes, of `ops`, on the host and `device`."""
     places = open_places((device,))
-    drawn, seconds = draw(places, nodes, count)
+    drawn, seconds = draw(places, nodes, count, ops)
     contract = contract_of_places(places)
     prover, oracles = Prover(), default_oracles()
     totals = {"draw": seconds * len(drawn), "evaluate": 0.0, "lower": 0.0, "prove": 0.0, "execute": 0.0, "judge": 0.0}
@@ -193,16 +195,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--devices", default="numpy,simulated:0,torch:cpu")
     parser.add_argument("--programs", type=int, default=60)
+    parser.add_argument("--ops", default="", help="those that programs are made of (default: all)")
     options = parser.parse_args()
+    ops = options.ops.split(",") if options.ops else None
     print("microseconds: draw, evaluate per program; lower, prove, execute, judge per plan (10 plans a program)")
     print("programs/s, plans/s: distinct ones per CPU second; ratio: marginal cost of a plan / its bare backend calls")
     print(f"{'device':14} {'nodes':>5} " + " ".join(f"{c:>10}" for c in COLUMNS))
     for device in options.devices.split(","):
-        draw(open_places((device,)), SIZES[0], 30)  # caches and first calls
+        draw(
+            open_places((device,)), SIZES[0], 1000
+        )  # caches and first calls; Hypothesis reads the modules once, at a random draw
         gc.freeze()  # as a worker does: what backends imported is not walked by every collection
         gc.set_threshold(YOUNG_OBJECTS)
         for nodes in SIZES:
-            row = measure(device, nodes, options.programs)
+            row = measure(device, nodes, options.programs, ops)
             print(f"{device:14} {nodes:5d} " + " ".join(f"{row[c]:10.1f}" for c in COLUMNS), flush=True)
 
 

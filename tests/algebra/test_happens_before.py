@@ -259,7 +259,7 @@ def test_the_shape_is_what_the_proof_depends_on() -> None:
 
 
 def test_every_kind_of_command_has_a_row() -> None:
-    assert set(happens_before.COMMANDS) == {kind.__name__ for kind in get_args(Command)}
+    assert set(happens_before.COMMANDS) == set(get_args(Command))
 
 
 def test_a_prover_remembers_shapes_and_forgets_the_oldest() -> None:
@@ -281,7 +281,11 @@ def test_a_prover_that_is_asked_again_notices_a_false_memory(monkeypatch: pytest
 
 def test_the_checker_imports_nothing_of_lowering() -> None:
     tree = ast.parse(Path(happens_before.__file__).read_text(encoding="utf-8"))
-    allowed = {"offload_fuzz.errors": {"InternalError"}, "offload_fuzz.schedule": {"HOST", "Schedule"}}
+    allowed = {
+        "offload_fuzz.errors": {"InternalError"},
+        "offload_fuzz": {"schedule"},
+        "offload_fuzz.schedule": {"HOST", "Schedule"},
+    }
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             assert not any(name.name.startswith("offload_fuzz") for name in node.names), f"line {node.lineno}"
