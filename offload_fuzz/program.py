@@ -142,7 +142,8 @@ def frozen_input(array: Array) -> Array:
 def make_node(op: str, operands: Sequence[int], attributes: Mapping[str, Any], types: Sequence[ArrayType]) -> Node:
     """A node with its type worked out from the `types` of all values so far; raises `InvalidProgram`."""
     for v in operands:
-        require(type(v) is int and 0 <= v < len(types), f"operand is v{v} but should be one of v0..v{len(types) - 1}")
+        if type(v) is not int or not 0 <= v < len(types):
+            raise InvalidProgram(f"operand is v{v} but should be one of v0..v{len(types) - 1}")
     result = find_op(op).result_type([types[v] for v in operands], attributes)
     return Node(op, tuple(operands), dict(attributes), result)
 

@@ -170,7 +170,10 @@ class ArrayType:
     def __attrs_post_init__(self) -> None:
         if type(self.dtype) is not str or self.dtype not in DTYPES:
             raise InvalidProgram(f"dtype is {self.dtype!r} but should be one of {', '.join(DTYPES)}")
-        if type(self.shape) is not tuple or any(type(n) is not int or n < 0 for n in self.shape):
+        wrong = type(self.shape) is not tuple
+        for n in self.shape if not wrong else ():
+            wrong = wrong or type(n) is not int or n < 0
+        if wrong:
             raise InvalidProgram(f"shape is {self.shape!r} but should be a tuple of non-negative ints")
         if len(self.shape) > MAX_NDIM:
             raise InvalidProgram(f"shape has {len(self.shape)} axes but should have at most {MAX_NDIM}, as in NumPy")

@@ -28,16 +28,14 @@ from .arrays import DTYPE_SHARES, draw_dtype, draw_large_shape, draw_shape
 from .attributes import draw_attributes, min_ndim
 from .choices import Choices
 from .modes import MODE_BYTES, node_modes, schedule_modes
-from .neural import suits as anchor_suits
 from .operands import (
     RELATIONS,
     anchor_position,
+    anchor_test,
     fresh_anchor,
     fresh_data,
     near,
     near_shape,
-    needs_unit_axis,
-    suits_anchor,
 )
 from .placements import roles_for
 
@@ -228,18 +226,11 @@ class CaseBuilder:
         if not dtypes:
             return None
         ndim = min_ndim(op)
-        unit = needs_unit_axis(op)
         if not refill and not pick.chance(8):
-            suits = [
-                v
-                for v, t in enumerate(self.types)
-                if t.dtype in dtypes
-                and t.ndim >= ndim
-                and not self.drowned[v]
-                and (not unit or 1 in t.shape)
-                and suits_anchor(op, t)
-                and anchor_suits(op, k, t)
-            ]
+            test, drowned = anchor_test(op, k, ndim), self.drowned
+            suits = [v for v, t in enumerate(self.types) if t.dtype in dtypes and not drowned[v]]
+            if test is not None:
+                suits = [v for v in suits if test(self.types[v])]
             if suits:
                 return near(suits, pick)
         if self.large and not self.types:

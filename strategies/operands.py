@@ -114,6 +114,18 @@ def suits_anchor(op: Op, type: ArrayType) -> bool:
     return relation not in ANCHORS or ANCHORS[relation][0](type)
 
 
+@cache
+def anchor_test(op: Op, at: int, ndim: int) -> Callable[[ArrayType], bool] | None:
+    """Whether a value's type will do for operand `at`, beside which the others are drawn; None if every type does.
+
+    ndim: the least rank that the attributes need.
+    """
+    unit, relation = needs_unit_axis(op), op.operands[0].relation
+    if not ndim and not unit and relation not in ANCHORS and anchor_ranks(op, at) is None:
+        return None
+    return lambda t: t.ndim >= ndim and (not unit or 1 in t.shape) and suits_anchor(op, t) and suits(op, at, t)
+
+
 def near(candidates: Sequence[int], choices: Choices) -> int:
     """One of `candidates` (oldest first), by distance back from the newest, near ones more often."""
     n = len(candidates)

@@ -1,4 +1,4 @@
-"""What all tests share: the option `--require-backends`, and a real device where there is one."""
+"""What all tests share: the options that turn a skip into a failure, and a real device where there is one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from offload_fuzz.errors import MissingDevice
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
-        "--without-browser", action="store_true", help="skip what needs a headless browser, also where CI is set"
+        "--require-browser", action="store_true", help="a headless browser that is missing fails its tests, not skips them"
     )
     parser.addoption(
         "--require-backends", action="store_true", help="a real backend that is missing fails its tests, not skips them"

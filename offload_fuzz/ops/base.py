@@ -231,9 +231,7 @@ class Op:
         """The type of the result; raises `InvalidProgram` saying what would have been right."""
         if len(types) != len(self.operands):
             raise InvalidProgram(f"{self.name} takes {len(self.operands)} operands but got {len(types)}")
-        unknown = attributes.keys() - self.attributes.keys()
-        missing = self.attributes.keys() - attributes.keys()
-        if unknown or missing:
+        if attributes.keys() != self.attributes.keys():
             raise InvalidProgram(
                 f"{self.name} takes attributes ({', '.join(self.attributes)}) but got ({', '.join(attributes)})"
             )

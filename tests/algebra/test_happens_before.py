@@ -15,7 +15,7 @@ from attrs import evolve
 
 from offload_fuzz import happens_before
 from offload_fuzz.errors import InternalError
-from offload_fuzz.happens_before import Prover, Violation, prove, shape_key
+from offload_fuzz.happens_before import Prover, Violation, is_sequential, prove, shape_key
 from offload_fuzz.schedule import (
     HOST,
     Arrange,
@@ -83,8 +83,9 @@ def launch(
     in_place: int | None = None,
     view: bool = False,
     donated: int | None = None,
+    blocking: bool = False,
 ) -> Launch:
-    return Launch(BUFFERS[target].place, stream, 1, "add", operands, {}, target, in_place, False, view, donated)
+    return Launch(BUFFERS[target].place, stream, 1, "add", operands, {}, target, in_place, blocking, view, donated)
 
 
 def schedule(*commands: Command, results: tuple[int, ...] = ()) -> Schedule:
@@ -535,3 +536,41 @@ def test_checker_and_explorer_agree_on_random_schedules() -> None:
     if SCHEDULES >= 2000:  # enough to say that the generator is not vacuous
         assert 0.35 < verdicts["safe"] / SCHEDULES < 0.65, verdicts
         assert set(verdicts) == {"safe", *happens_before.SHOULD}
+
+
+def in_turn(made: Schedule) -> Schedule:
+    """The commands of a schedule that have a sequential form, each done when its call returns, nothing given away."""
+    kept: list[Command] = []
+    for c in made.commands:
+        if isinstance(c, Launch):
+            kept.append(evolve(c, blocking=True, donated=None))
+        elif isinstance(c, Upload | Download | Copy):
+            kept.append(evolve(c, blocking=True))
+        elif isinstance(c, Arrange | Overwrite):
+            kept.append(c)
+    return evolve(made, commands=tuple(kept))
+
+
+def test_what_the_short_proof_accepts_is_safe_to_the_explorer_too() -> None:
+    accepted = safe = 0
+    for seed in range(SCHEDULES):
+        made = in_turn(random_schedule(seed))
+        lawful = unsafe(made) is None
+        safe += lawful
+        if is_sequential(made):
+            accepted += 1
+            assert lawful, f"seed {seed}: {made}"
+            assert prove(made) is None, f"seed {seed}: {made}"
+    assert safe > accepted > SCHEDULES // 100, (accepted, safe)
+
+
+def test_the_short_proof_leaves_to_the_other_what_it_does_not_know() -> None:
+    def fed(*commands: Command) -> bool:
+        return is_sequential(schedule(upload(blocking=True), *commands))
+
+    assert fed(launch(D, target=E, blocking=True), download(E, blocking=True))
+    assert not fed(launch(D, target=E), download(E, blocking=True))
+    assert not fed(Release(1, 0, D))
+    assert not fed(launch(E, target=D, blocking=True))
+    assert not fed(Overwrite(X), upload(blocking=True))
+    assert fed(Overwrite(X))

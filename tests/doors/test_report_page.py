@@ -1,6 +1,6 @@
 """The HTML report in a real browser, where there is one: its script runs, and its policy blocks nothing of its own.
 
-A browser that is missing is a skip that says so; where CI is set it is a failure, unless `--without-browser` is given.
+A browser that is missing is a skip that says so; with `--require-browser` it is a failure.
 """
 
 from __future__ import annotations
@@ -25,12 +25,10 @@ OPTIONS = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usa
 @pytest.fixture(scope="module")
 def browser(pytestconfig: pytest.Config) -> str:
     """The path of a browser of the Chromium family."""
-    if pytestconfig.getoption("--without-browser"):
-        pytest.skip("no browser: --without-browser was given")
     found = os.environ.get("OFFLOAD_FUZZ_BROWSER") or next(filter(None, map(shutil.which, BROWSERS)), None)
     if found is None:
-        if os.environ.get("CI"):
-            pytest.fail(f"{MISSING}; install one, or say --without-browser")
+        if pytestconfig.getoption("--require-browser"):
+            pytest.fail(MISSING)
         pytest.skip(MISSING)
     return found
 
