@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("errors", "untrusted", "types", "contracts", "contract", "contract_files", "enclosure"),
     ("ops", "program", "plan", "text", "wellformed"),
-    ("device", "reference", "schedule", "happens_before", "tables", "issuing", "lower", "case"),
+    ("device", "reference", "schedule", "ledger", "happens_before", "tables", "issuing", "lower", "case"),
     ("adapters", "execute", "trial"),
     ("strategies", "oracles"),
     ("finding", "campaign", "report", "export"),
