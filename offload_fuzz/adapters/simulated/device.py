@@ -105,7 +105,7 @@ class Simulated:
 
         def transfer() -> None:
             self.counted.lands(array, deed)
-            self._move(self._array(buffer, WRITTEN), self.hooks.host_array(array), "upload")
+            self._move(self._array(buffer, WRITTEN), self.hooks.host_array(array), "upload", buffer)
             self.counted.wrote(buffer.storage, deed)
 
         def put_off() -> None:
@@ -127,7 +127,7 @@ class Simulated:
             self.counted.lands(array, deed)
             source = self._array(buffer, "download")
             self.counted.check(buffer, seen, deed)
-            self._move(array, source, "download")
+            self._move(array, source, "download", buffer)
 
         self._issue(stream, transfer, blocking, "download")
         return array
@@ -147,7 +147,7 @@ class Simulated:
         def transfer() -> None:
             origin = self._array(buffer, "copy")
             self.counted.check(buffer, seen, deed)
-            self._move(self._array(result, WRITTEN), origin, "copy")
+            self._move(self._array(result, WRITTEN), origin, "copy", buffer)
             self.counted.wrote(result.storage, deed)
 
         self._issue(stream, transfer, blocking, "copy")
@@ -159,10 +159,10 @@ class Simulated:
         if blocking and self.hooks.host_waits(True, kind):
             finish(self.queues.queues[stream], position)
 
-    def _move(self, target: Array, source: Array, kind: str) -> None:
+    def _move(self, target: Array, source: Array, kind: str, buffer: Buffer) -> None:
         source = self.hooks.carried(source, kind)
         moved = self.hooks.moved(source.nbytes, kind)
-        self.counted.transfers.append((kind, min(moved, source.nbytes)))
+        self.counted.transfers.extend(self.hooks.legs(((kind, min(moved, source.nbytes)),), buffer))
         if moved >= source.nbytes:
             target[...] = source
             return
@@ -184,11 +184,11 @@ class Simulated:
 
     def release(self, buffer: Buffer, *, stream: int = 0) -> None:
         """Give the buffer's storage back once the stream comes to it; every view of it ends."""
-        storage = buffer.storage
-        if self.hooks.frees("stream") == "stream":
+        storage, when = buffer.storage, self.hooks.frees("stream")
+        if when == "stream":
             self.queues.issue(stream, lambda: storage.memory.free(storage))
         else:
-            storage.memory.free(storage)
+            storage.memory.free(storage, untouched=when == "untouched")
 
     def ledger(self) -> dict[str, Any]:
         """What was moved, where kernels ran and what was read wrongly since `reset`; see `Ledger`."""
@@ -265,11 +265,13 @@ class Simulated:
         if not hooks.direct(True, op):
             self.queues.issue(stream, command(lambda: self.scratch.update(workspace=np.array(compute()))))
             self.queues.issue(stream, command(lambda: write(_reread(self.scratch["workspace"], written.type))))
-        elif hooks.runs("stream", op) == "stream":
-            self.queues.issue(stream, command(lambda: write(compute())), hooks.overtakes(False, op))
-        else:
+        elif (when := hooks.runs("stream", op)) == "issue":
             with np.errstate(all="ignore"):
                 command(lambda: write(compute()))()
+        else:
+            if when == "prefetched":
+                self._read(operands, seen, deed)
+            self.queues.issue(stream, command(lambda: write(compute())), hooks.overtakes(False, op))
         if donate is not None:
             self.release(operands[donate], stream=stream)
         return target
@@ -323,8 +325,8 @@ class Simulated:
 
     def _read(self, operands: Sequence[Buffer], seen: Sequence[int], deed: Deed) -> None:
         """Note that a kernel runs here, now, and reads the operands."""
-        if deed.launch is not None:
-            self.counted.launches[deed.launch] = self.name
+        place = self.hooks.unit(self.name, deed.name, operands)
+        self.counted.ran(deed, place, operands)
         for b, n in zip(operands, seen, strict=True):
             self.counted.check(b, n, deed)
 

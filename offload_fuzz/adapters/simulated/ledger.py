@@ -89,6 +89,13 @@ class Ledger:
         """What `Simulated.ledger` says."""
         return {"transfers": self.transfers, "launches": self.launches, "misreads": self.misreads}
 
+    def ran(self, deed: Deed, place: str, operands: Sequence[Buffer]) -> None:
+        """A kernel ran on a place; where that is not this device, what it reads and makes crossed to there and back."""
+        if deed.launch is not None and deed.launch < len(self.launches):  # else the device was reset in between
+            self.launches[deed.launch] = place
+        if place != self.device:
+            self.transfers.extend([("download", b.type.nbytes) for b in operands] + [("upload", deed.type.nbytes)])
+
     def _report(self, buffer: Buffer | None, text: str) -> None:
         if len(self.misreads) < KEPT:
             self.misreads.append({"buffer": buffer, "text": text})

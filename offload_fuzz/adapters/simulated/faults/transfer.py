@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+from typing import TypeAlias
 
 import numpy as np
 
@@ -10,6 +11,9 @@ from offload_fuzz.adapters.simulated.faults.parts import flushed, forward
 from offload_fuzz.adapters.simulated.faults.table import fault, in_row_major_order
 from offload_fuzz.adapters.simulated.memory import Buffer, Layout, span
 from offload_fuzz.types import NAMES, Array, is_floating, type_of
+
+#: The transfers that one becomes: kind and bytes of each.
+Legs: TypeAlias = tuple[tuple[str, int], ...]
 
 # A decorator below is one row of what `offload-fuzz faults` lists, and is laid out as one.
 # fmt: off
@@ -102,3 +106,17 @@ def _tiny_transfer_lost(nbytes: int, kind: str) -> int:
        sentence="A download turns subnormal float32 into zero.")
 def _download_flushes_subnormals(array: Array, kind: str) -> Array:
     return flushed(array) if kind == "download" else array
+
+
+@fault("download_moves_whole_storage", hook="legs", cls="transfer", report="torch-spyre/torch-spyre#4556",
+       sentence="A download of a part of a storage moves all of it to the host, and takes the part there.")
+def _download_moves_whole_storage(legs: Legs, buffer: Buffer) -> Legs:
+    ((kind, nbytes),) = legs
+    return ((kind, max(nbytes, buffer.storage.nbytes)),) if kind == "download" and buffer.mark is not None else legs
+
+
+@fault("upload_copied_back", hook="legs", cls="transfer", report="hw-native-sys/simpler#1047",
+       sentence="What was uploaded is copied back to the host as well, though nobody wrote it.")
+def _upload_copied_back(legs: Legs, buffer: Buffer) -> Legs:
+    ((kind, nbytes),) = legs
+    return (*legs, ("download", nbytes)) if kind == "upload" else legs
