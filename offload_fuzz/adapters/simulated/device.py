@@ -13,7 +13,7 @@ from offload_fuzz.adapters.simulated.arithmetic import Kernel, kernel_of
 from offload_fuzz.adapters.simulated.draws import Draws
 from offload_fuzz.adapters.simulated.faults import FAULTS
 from offload_fuzz.adapters.simulated.hooks import Hooks
-from offload_fuzz.adapters.simulated.ledger import Deed, Ledger, Mark
+from offload_fuzz.adapters.simulated.ledger import IN_FLIGHT, Deed, Ledger, Mark
 from offload_fuzz.adapters.simulated.memory import (
     Buffer,
     Layout,
@@ -35,6 +35,7 @@ from offload_fuzz.types import DTYPES, NAMES, Array, ArrayType
 UNFILLED = 0xFF  # what a downloaded array holds until its transfer has run: NaN in every float dtype
 DRAWN_ORDERS = ("late", "random", "late", "random", "late", "random", "late", "eager")
 REMEMBERED = 4096
+WATCHED = 2  # memory is watched in one of so many runs, by seed, and from the start, before there is a seed
 REGION = "compiled region"  # stands for the op of a kernel that is compiled from several
 WRITTEN = -1  # the use of a buffer that a kernel writes
 
@@ -82,7 +83,7 @@ class Simulated:
     def reset(self, seed: int, order: str | None = None) -> None:
         """Begin a run: empty memory and queues, draws from `seed` and the index; `order` overrides the drawn one."""
         self.draws = Draws(seed + (self.index << 20), self.accumulators)
-        self.counted.reset()
+        self.counted.reset(watching=seed % WATCHED == 1)
         drawn = DRAWN_ORDERS[self.draws.below(len(DRAWN_ORDERS))] if seed else "eager"
         self.memory.reset()
         self.scratch.clear()
@@ -99,20 +100,23 @@ class Simulated:
             return shared
         offset, strides, nbytes = (0, *tiles.placed(type, self.tile)) if self.tile else host_layout(array, type)
         buffer = self._allocate(type, offset, strides, nbytes, "upload")
-        deed = Deed("upload", stream, None, buffer)
-        buffer.storage.issued.append(deed)
-        self.counted.flies(array, deed)
+        counted = self.counted
+        deed = counted.writing("upload", stream, None, buffer)
 
         def transfer() -> None:
-            self.counted.lands(array, deed)
+            if deed is not None:
+                counted.lands(array, deed)
             self._move(self._array(buffer, WRITTEN), self.hooks.host_array(array), "upload", buffer)
-            self.counted.wrote(buffer.storage, deed)
+            if deed is not None:
+                counted.wrote(buffer.storage, deed)
 
         def put_off() -> None:
             self.memory.arriving[buffer.storage.address] = transfer
 
         at_once = blocking or self.hooks.arrives("completion") == "completion"
         self._issue(stream, transfer if at_once else put_off, blocking, "upload")
+        if deed is not None:
+            counted.flies(array, deed)
         return buffer
 
     def download(self, buffer: Buffer, *, stream: int = 0, blocking: bool = True) -> Array:
@@ -120,16 +124,19 @@ class Simulated:
         type = buffer.type
         fresh = np.full(type.nbytes, UNFILLED, np.uint8).view(type.np).reshape(type.shape)
         array: Array = self.hooks.host_target(fresh, self.scratch)
-        deed, seen = Deed("download", stream, None, buffer), len(buffer.storage.issued)
-        self.counted.flies(array, deed)
+        counted = self.counted
+        deed, seen = (Deed("download", stream, None, buffer) if counted.watching else None), counted.seen([buffer])
 
         def transfer() -> None:
-            self.counted.lands(array, deed)
             source = self._array(buffer, "download")
-            self.counted.check(buffer, seen, deed)
+            if deed is not None:
+                counted.lands(array, deed)
+                counted.check([buffer], seen, deed)
             self._move(array, source, "download", buffer)
 
         self._issue(stream, transfer, blocking, "download")
+        if deed is not None:
+            counted.flies(array, deed)
         return array
 
     def copy(self, buffer: Buffer, source: Any = None, *, stream: int = 0, blocking: bool = True) -> Buffer:
@@ -141,14 +148,15 @@ class Simulated:
         if self.tile:
             below, (strides, nbytes) = 0, tiles.placed(type, self.tile)
         result = self._allocate(type, below, strides, nbytes, "copy")
-        deed, seen = Deed("copy", stream, None, result), len(buffer.storage.issued)
-        result.storage.issued.append(deed)
+        seen, deed = self.counted.seen([buffer]), self.counted.writing("copy", stream, None, result)
 
         def transfer() -> None:
             origin = self._array(buffer, "copy")
-            self.counted.check(buffer, seen, deed)
+            if deed is not None:
+                self.counted.check([buffer], seen, deed)
             self._move(self._array(result, WRITTEN), origin, "copy", buffer)
-            self.counted.wrote(result.storage, deed)
+            if deed is not None:
+                self.counted.wrote(result.storage, deed)
 
         self._issue(stream, transfer, blocking, "copy")
         return result
@@ -196,7 +204,8 @@ class Simulated:
 
     def touched(self, array: Array, writes: bool) -> None:
         """The host reads or writes an array that it was given here, or has uploaded."""
-        self.counted.touched(array, writes)
+        if IN_FLIGHT:
+            self.counted.touched(array, writes)
 
     def place_of(self, buffer: Buffer) -> str:
         """The name of the device that holds the buffer."""
@@ -223,11 +232,12 @@ class Simulated:
         refusal = hooks.accepts(None, op, operands)
         if refusal is not None:
             raise RuntimeError(refusal)
-        launch, seen = self._numbered(), [len(b.storage.issued) for b in operands]
+        counted = self.counted
+        launch, seen = counted.launched(), counted.seen(operands)
         if instruction.view is not None:
             layout: Layout | None = hooks.view(instruction.view(operands[0], type, attributes), op, operands[0], type)
             if layout is not None:
-                return self._view(operands[0], seen[0], type, layout, Deed(op, stream, launch, operands[0]))
+                return self._view(operands[0], seen, type, layout, Deed(op, stream, launch, operands[0]))
         in_place = out is not None and out.type == type and not out.overlaps_itself
         target = out if in_place else hooks.target(None, op, operands, type)
         is_new = target is None
@@ -236,8 +246,7 @@ class Simulated:
         elif target is None:
             target = self._allocate(type, 0, instruction.strides, instruction.nbytes, "result", op)
 
-        deed = Deed(op, stream, launch, target)
-        target.storage.issued.append(deed)
+        deed = counted.writing(op, stream, launch, target)
         read, written, lawful_type = operands, target, instruction.lawful_type
         if self.tile and is_new and instruction.elementwise and (whole := tiles.whole([*operands, target], self.tile)):
             *read, written = whole
@@ -245,7 +254,9 @@ class Simulated:
 
         def compute() -> Any:
             arrays = [hooks.operand(self._array(b, i), i, op) for i, b in enumerate(read)]
-            self._read(operands, seen, deed)
+            counted.ran(launch, hooks.unit(self.name, op, operands), operands, [type])
+            if deed is not None:
+                counted.check(operands, seen, deed)
             if instruction.flushes:
                 arrays = [flushed(x, self.flushes, self.draws) for x in arrays]
             result = instruction.kernel(arrays, attributes, lawful_type, self.draws)
@@ -256,7 +267,8 @@ class Simulated:
         def write(result: Any) -> None:
             if hooks.written(True, written, op, read, in_place):
                 self._array(written, WRITTEN)[...] = result
-                self.counted.wrote(target.storage, deed)
+                if deed is not None:
+                    counted.wrote(target.storage, deed)
 
         def command(run: Callable[[], None]) -> Callable[[], None]:
             return kernel(run, op, self.name, launch)
@@ -269,8 +281,8 @@ class Simulated:
             with np.errstate(all="ignore"):
                 command(lambda: write(compute()))()
         else:
-            if when == "prefetched":
-                self._read(operands, seen, deed)
+            if when == "prefetched" and deed is not None:
+                counted.check(operands, seen, deed)
             self.queues.issue(stream, command(lambda: write(compute())), hooks.overtakes(False, op))
         if donate is not None:
             self.release(operands[donate], stream=stream)
@@ -285,8 +297,8 @@ class Simulated:
         stream: int = 0,
     ) -> list[Buffer]:
         """One buffer for each of `results`, all written by one kernel that runs the nodes as a compiled region."""
-        launch, types = self._numbered(), [b.type for b in operands]
-        seen = [len(b.storage.issued) for b in operands]
+        counted, types = self.counted, [b.type for b in operands]
+        launch, seen = counted.launched(), counted.seen(operands)
         steps: list[regions.Step] = []
         for op, numbers, attributes in nodes:
             instruction = self._instruction(op, tuple([types[n] for n in numbers]), attributes)
@@ -301,41 +313,35 @@ class Simulated:
             else:
                 target.storage.memory.share(target.storage)
             targets.append(target)
-        deeds = [Deed(REGION, stream, launch, target) for target in targets]
-        for target, deed in zip(targets, deeds, strict=True):
-            target.storage.issued.append(deed)
+        deeds = [counted.writing(REGION, stream, launch, target) for target in targets]
 
         def run() -> None:
             arrays = [self.hooks.operand(self._array(b, i), i, REGION) for i, b in enumerate(operands)]
-            self._read(operands, seen, deeds[0])
+            place = self.hooks.unit(self.name, REGION, operands)
+            counted.ran(launch, place, operands, [t.type for t in targets])
+            if deeds[0] is not None:
+                counted.check(operands, seen, deeds[0])
             found = regions.run(steps, arrays, results, self.draws, self.hooks.fused)
             for target, deed, result in zip(targets, deeds, self.hooks.region_results(found), strict=True):
                 if result is not None:
                     self._array(target, WRITTEN)[...] = result
-                    self.counted.wrote(target.storage, deed)
+                    if deed is not None:
+                        counted.wrote(target.storage, deed)
 
         command = kernel(run, REGION, self.name, launch)
         self.queues.issue(self.hooks.queue(stream, REGION, self.index), command, self.hooks.overtakes(False, REGION))
         return targets
 
-    def _numbered(self) -> int:
-        """The number of a launch, views included."""
-        self.counted.launches.append(None)
-        return len(self.counted.launches) - 1
-
-    def _read(self, operands: Sequence[Buffer], seen: Sequence[int], deed: Deed) -> None:
-        """Note that a kernel runs here, now, and reads the operands."""
-        place = self.hooks.unit(self.name, deed.name, operands)
-        self.counted.ran(deed, place, operands)
-        for b, n in zip(operands, seen, strict=True):
-            self.counted.check(b, n, deed)
-
-    def _view(self, x: Buffer, seen: int, type: ArrayType, layout: Layout, deed: Deed) -> Buffer:
+    def _view(self, x: Buffer, seen: list[int], type: ArrayType, layout: Layout, deed: Deed) -> Buffer:
         """A view of `x`, which is there once the stream has come to it."""
+        counted, place = self.counted, self.hooks.unit(self.name, deed.name, (x,))
+        counted.ran(deed.launch or 0, place, (x,), (type,))
+        if not counted.watching:
+            return Buffer(x.storage, type, *layout, x.place)
         mark = Mark(deed)
 
         def make() -> None:
-            self._read([x], [seen], deed)
+            counted.check([x], seen, deed)
             mark.done = True
 
         self.queues.issue(deed.stream, make)

@@ -108,11 +108,15 @@ def _download_flushes_subnormals(array: Array, kind: str) -> Array:
     return flushed(array) if kind == "download" else array
 
 
+def _is_part(buffer: Buffer) -> bool:
+    return buffer.offset > 0 or not buffer.is_contiguous
+
+
 @fault("download_moves_whole_storage", hook="legs", cls="transfer", report="torch-spyre/torch-spyre#4556",
        sentence="A download of a part of a storage moves all of it to the host, and takes the part there.")
 def _download_moves_whole_storage(legs: Legs, buffer: Buffer) -> Legs:
     ((kind, nbytes),) = legs
-    return ((kind, max(nbytes, buffer.storage.nbytes)),) if kind == "download" and buffer.mark is not None else legs
+    return ((kind, max(nbytes, buffer.storage.nbytes)),) if kind == "download" and _is_part(buffer) else legs
 
 
 @fault("upload_copied_back", hook="legs", cls="transfer", report="hw-native-sys/simpler#1047",
