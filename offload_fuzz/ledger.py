@@ -74,6 +74,11 @@ class Ledger:
         found: Sequence[str | None] = self.told.get(place, {}).get("launches", ())
         return found
 
+    def tells(self, place: int, name: str) -> bool:
+        """Whether the device of a place told this of the run; of misreads, whether it looked for them."""
+        told = self.told.get(place, {})
+        return name in told and (name != "misreads" or bool(told.get("watched", True)))
+
     def misreads(self) -> Iterator[tuple[int, Mapping[str, Any]]]:
         """Reads that a device says should not have been, each with the number of its place."""
         for place, told in self.told.items():

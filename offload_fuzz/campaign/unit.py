@@ -249,6 +249,7 @@ class Unit:
             journal.write(RUNNING, self.number, self.program, i, i - start)
             trial.planned.append(Planned(plans[i], run_plan(case.program, plans[i], bench.places, prover)))
             counts.plan(plans[i])
+            counts.ledger(trial.planned[-1].run, bench.places)
         journal.write(GENERATING, self.number, self.program, len(plans), len(plans) - start)
         found, unknown = judge(trial, bench.examiner.oracles)
         if start == 0:

@@ -94,7 +94,10 @@ class Ledger:
 
     def told(self) -> dict[str, Any]:
         """What `Simulated.ledger` says."""
-        return {"transfers": self.transfers, "launches": self.launches, "misreads": self.misreads}
+        return {
+            "transfers": self.transfers, "launches": self.launches, "misreads": self.misreads,
+            "watched": self.watching,
+        }  # fmt: skip  # one table
 
     def launched(self) -> int:
         """The number of a new launch."""
@@ -110,7 +113,7 @@ class Ledger:
             self.transfers += [("upload", t.nbytes) for t in results]
 
     def _report(self, buffer: Buffer | None, text: str) -> None:
-        if len(self.misreads) < KEPT:
+        if len(self.misreads) < KEPT and all(m["text"] != text for m in self.misreads):
             self.misreads.append({"buffer": buffer, "text": text})
 
     # --------------------------------------------------------------------------------------------------- host arrays
