@@ -58,7 +58,7 @@ def _unasked(trial: Trial, i: int, ledger: Ledger, place: int) -> Verdict | None
             if k >= len(due) or nbytes > due[k]:
                 name = trial.places[place].name
                 text = f"{name} did {_many(done, kind)} but should do {_many(due, kind)}, as the plan asks for no more"
-                return Verdict(FAIL, "unplanned transfer", MOVED, text, i, expected=f"{due}", got=f"{done}")
+                return Verdict(FAIL, "extra transfer", MOVED, text, i, expected=f"{due}", got=f"{done}")
     return None
 
 

@@ -303,7 +303,7 @@ class Unit:
 def _is_echo(kind: str, kinds: set[str]) -> bool:
     """Whether another verdict of the same trial says more of what is most likely the same failure."""
     if kind == "stale read":
-        return not kinds <= {"stale read", "hidden fallback", "unplanned transfer"}
+        return not kinds <= {"stale read", "hidden fallback", "extra transfer"}
     return kind == "plans disagree" and "wrong value" in kinds
 
 
