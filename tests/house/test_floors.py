@@ -21,6 +21,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "device",
         "reference",
         "schedule",
+        "ledger",
         "happens_before",
         "tables",
         "issuing",

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from attrs import frozen
+from attrs import define, field, frozen
 
 from offload_fuzz.types import DTYPES, Array, ArrayType
 
@@ -31,24 +31,34 @@ class OutOfMemory(MemoryError):
     """
 
 
-@frozen(eq=False, slots=True)
+@define(eq=False, slots=True)
 class Storage:
-    """One allocation: `nbytes` bytes from `address` of a memory."""
+    """One allocation: `nbytes` bytes from `address` of a memory; live: until it is released.
+
+    issued, done: the writes to it, in the order in which they were issued, and were done (`ledger.Deed`).
+    """
 
     memory: Memory | SharedHost
     address: int
     nbytes: int
+    live: bool = True
+    issued: list[Any] = field(factory=list)
+    done: list[Any] = field(factory=list)
 
 
 @frozen(eq=False, slots=True)
 class Buffer:
-    """What the host holds of a device array: a strided view over a storage, and the name of the device it lies on."""
+    """What the host holds of a device array: a strided view over a storage, and the name of the device it lies on.
+
+    mark: of what a view op made, whether its stream has come to it (`ledger.Mark`).
+    """
 
     storage: Storage
     type: ArrayType
     offset: int
     strides: Strides
     place: str
+    mark: Any = None
 
     @property
     def is_contiguous(self) -> bool:
@@ -197,6 +207,7 @@ class Memory:
         if self._shared.get(address):
             self._shared[address] -= 1
             return
+        storage.live = False
         self._free_block(address, size)
 
     def _free_block(self, address: int, size: int) -> None:
