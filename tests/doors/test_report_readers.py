@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from collections.abc import Callable
 from importlib.resources import files
 from typing import Any
 
@@ -19,7 +20,8 @@ from offload_fuzz.report.sarif import SCHEMA
 
 from .reports import hostile, many, stored, with_hostile_texts
 
-DATAS = {
+#: Reports by name.
+DATAS: dict[str, Callable[[], Any]] = {
     "two": lambda: stored("two"),
     "empty": lambda: stored("empty"),
     "known": lambda: stored("known"),
