@@ -22,8 +22,8 @@ MAX_SIZE = 8_192
 POOL = ((2, 3), (3,), (4, 4), (17,), (2, 3, 4), (), (1, 3), (64, 65), (4097,), (0, 3))
 FLAVOURS = ("dyadic", "ones", "counting", "wild", "full")
 
-#: How often each dtype is drawn, in shares. Half of the ops take floats alone, and what they give is near at hand for the
-#: others: so integers have a larger share here than they have of the operands in the end.
+#: How often each dtype is drawn, in shares. Half of the ops take floats alone, and what they give is near at hand for
+#: the others: so integers have a larger share here than they have of the operands in the end.
 DTYPE_SHARES = {
     "float32": 16,
     "float64": 8,

@@ -16,8 +16,9 @@ from offload_fuzz.types import NAMES, Array, ArrayType, is_floating
 # fmt: off
 
 
-@fault("in_place_write_lost", hook="written", cls="aliasing", needs=("reuse",), report="pytorch/pytorch#165257",
-       inside=True, sentence="An in-place op on a buffer that is not contiguous writes to a temporary that is thrown away.")
+@fault("in_place_write_lost", hook="written", cls="aliasing", needs=("reuse",), inside=True,
+       report="pytorch/pytorch#165257",
+       sentence="An in-place op on a buffer that is not contiguous writes to a temporary that is thrown away.")
 def _in_place_write_lost(write: bool, buffer: Buffer, op: str, operands: Sequence[Buffer], in_place: bool) -> bool:
     return write and not (in_place and not buffer.is_contiguous)
 
