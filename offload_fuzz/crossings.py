@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from offload_fuzz import schedule as s
+from offload_fuzz.device import relay
 from offload_fuzz.lowering import DONE, HOST_QUEUE, NONE, Lowering, Queue
 from offload_fuzz.schedule import HOST
 
@@ -28,12 +29,16 @@ class Crossings(Lowering):
         choices = self.sites.get((v, k), NONE)
         if at == place:
             return self.arrange(o, source, choices) if place == HOST and shaped(choices) else source
-        transfer = choices.get("transfer", "blocking")
+        transfer, route = choices.get("transfer", "blocking"), choices.get("route", "direct")
         private = "overwrite" in choices or shaped(choices)
-        plain = transfer == "blocking" and not private
+        plain = transfer == "blocking" and route == "direct" and not private
         if plain and (o, place) in self.copies:
             return self.copies[o, place]
-        if at != HOST and place != HOST and self.are_peers(at, place):
+        between = at != HOST and place != HOST
+        via = relay(self.tables.places, at, place, self.types[o].dtype) if between and route == "third device" else None
+        if via is not None:
+            source = self.peer_copy(o, source, self.roles[via].queues[0], transfer)
+        if via is not None or (between and route != "host" and self.are_peers(at, place)):
             b = self.peer_copy(o, source, queue, transfer)
         else:
             b = source if at == HOST else self.download(o, source, transfer)

@@ -33,6 +33,7 @@ fault (and `device`, the name of the device that it was on), may be raised by an
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from itertools import zip_longest
 from typing import Any, Protocol, runtime_checkable
 
@@ -243,3 +244,14 @@ def place(device: Any, where: str = "device") -> Place:
     if isinstance(device, Place):
         return device
     return Place(device, check_device(device, where))
+
+
+@lru_cache(maxsize=1024)
+def relay(places: tuple[Place, ...], p: int, q: int, dtype: str) -> int | None:
+    """The first role that copies from `p`, holds `dtype` and is copied from by `q`; the host, role 0, is none."""
+    peers = [f.features.peers for f in places]
+    for i, third in enumerate(places):
+        linked = i not in (0, p, q) and are_peers(peers[p], peers[i]) and are_peers(peers[i], peers[q])
+        if linked and dtype in third.features.dtypes:
+            return i
+    return None

@@ -234,7 +234,8 @@ def _launch(x: _Execution, c: s.Launch) -> None:
     operands = [registers[b] for b in c.operands]
     arguments: dict[str, Any] = {"stream": c.stream} if port.streams else {}
     if c.in_place is not None:
-        arguments["out"] = operands[c.in_place]
+        out = operands[c.in_place]
+        arguments["out"] = out if c.place else out.view()  # an array of its own, as any result of the host's is
         x.written.add(x.buffers[c.target].storage)
     if c.donated is not None:
         arguments["donate"] = c.donated

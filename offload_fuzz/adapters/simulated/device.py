@@ -19,7 +19,9 @@ from offload_fuzz.adapters.simulated.memory import (
     Memory,
     Strides,
     contiguous_strides,
+    downloaded,
     host_layout,
+    is_bounced,
     shared_with_host,
     span,
 )
@@ -95,9 +97,11 @@ class Simulated:
             return Buffer(shared_with_host(array), type, 0, array.strides, self.name)
         offset, strides, nbytes = (0, *tiles.placed(type, self.tile)) if self.tile else host_layout(array, type)
         buffer = self._allocate(type, offset, strides, nbytes, "upload")
+        bounced = is_bounced(array)
 
         def transfer() -> None:
-            self._move(self._array(buffer, WRITTEN), self.hooks.host_array(array), "upload")
+            source = self.hooks.host_array(array)
+            self._move(self._array(buffer, WRITTEN), self.hooks.bounced(source) if bounced else source, "upload")
 
         def put_off() -> None:
             self.memory.arriving[buffer.storage.address] = transfer
@@ -109,8 +113,7 @@ class Simulated:
     def download(self, buffer: Buffer, *, stream: int = 0, blocking: bool = True) -> Array:
         """A new host array, filled when the command runs."""
         type = buffer.type
-        fresh = np.full(type.nbytes, UNFILLED, np.uint8).view(type.np).reshape(type.shape)
-        array: Array = self.hooks.host_target(fresh, self.scratch)
+        array: Array = self.hooks.host_target(downloaded(type, UNFILLED), self.scratch)
 
         def transfer() -> None:
             self._move(array, self._array(buffer, "download"), "download")

@@ -217,6 +217,23 @@ class Memory:
         return np.ndarray(type.shape, DTYPES[type.dtype].np, self.arena, storage.address + offset, strides)
 
 
+class Staging(np.ndarray[Any, Any]):
+    """Host memory that a download fills: by it an upload knows what is on its way from one device to another."""
+
+
+def downloaded(type: ArrayType, fill: int) -> Array:
+    """A new host array of `type` in staging memory, each byte `fill`."""
+    memory = Staging(type.nbytes, np.uint8)
+    memory.fill(fill)
+    array: Array = np.ndarray(type.shape, type.np, memory)
+    return array
+
+
+def is_bounced(array: Array) -> bool:
+    """Whether a host array is what a download gave, and so goes from one device to another."""
+    return isinstance(array.base, Staging)
+
+
 class SharedHost:
     """The memory of one host array as if it were the device's own; only a fault uploads without a copy."""
 
