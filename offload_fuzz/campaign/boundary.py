@@ -66,10 +66,8 @@ class Boundary:
         found = []
         for axis in NAMED:
             reached, possible = self.counts(axis)
-            rows = [
-                Least(axis, *row) for row in zip(self.names[axis], reached.tolist(), possible.tolist(), strict=True)
-            ]
-            rows = [row for row in rows if row.reachable]
+            counted = zip(self.names[axis], reached.tolist(), possible.tolist(), strict=True)
+            rows = [Least(axis, *row) for row in counted if row[-1]]
             if rows:
                 found.append(min(rows, key=lambda row: (row.reached / row.reachable, -row.reachable)))
         return found

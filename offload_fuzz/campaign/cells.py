@@ -107,7 +107,7 @@ ARRANGES: dict[str, Callable[[tuple[int, ...]], bool]] = {
 
 @lru_cache(maxsize=1024)
 def layouts_for(type: ArrayType) -> int:
-    """The bits of the layouts that arrange an array of this type, whatever the transfer mode; stride 0 is asked later."""
+    """The bits of the layouts that arrange an array of this type; for stride 0, if any of its data could."""
     found = ONE_LAYOUT
     for i, layout in enumerate(LAYOUTS):
         if i and type.size and ARRANGES.get(layout, bool)(type.shape):

@@ -108,7 +108,8 @@ def _attributes(op: Op, drawn: Any, dtype: str) -> Iterator[dict[str, Any]]:
 class Reachable:
     """roles: how many, with the host; ops; pairs: (from, to) -> the (op, dtype) there; masks: -> bits of each of them.
 
-    unreachable: cells of the full product of all axes by reason.
+    unreachable: the other cells of the full product of these ops and all dtypes, layouts, transfer modes and ways, by
+    reason.
     """
 
     roles: int
@@ -165,7 +166,7 @@ def reachable(devices: Sequence[Mapping[str, Any]], settings: Settings) -> Reach
     drawn = OPS if settings.strategy is not None or settings.ops is None else settings.ops
     ops = [op for op in OPS if op in drawn and op not in settings.exclude_ops]
     dtypes = ALL_DTYPES if settings.dtypes is None else settings.dtypes
-    possible, chosen = _ends(OPS, ALL_DTYPES), _ends(ops, dtypes)
+    possible, chosen = _ends(ops, ALL_DTYPES), _ends(ops, dtypes)
     runs = [chosen, *[_ends(ops, dtypes, p.features) for p in places[1:]]]
     out = Reachable(len(places), tuple(ops), {}, {}, dict.fromkeys(REASONS, 0))
     ways = ways_of(places, settings.without)
@@ -179,7 +180,7 @@ def reachable(devices: Sequence[Mapping[str, Any]], settings: Settings) -> Reach
         mask = ways[p, q].mask if (p, q) in ways else 0
         out.pairs[p, q], out.masks[p, q] = found, mask
         unlaid = 0 if way.laid_out else FULL & ~ONE_LAYOUT
-        pairs = (len(OPS) * len(ALL_DTYPES), len(getattr(possible, side)), len(getattr(chosen, side)), len(able))
+        pairs = (len(ops) * len(ALL_DTYPES), len(getattr(possible, side)), len(getattr(chosen, side)), len(able))
         for reason, more, less in zip(REASONS, pairs, (*pairs[1:], len(found)), strict=False):
             out.unreachable[reason] += (more - less) * FULL.bit_count()
         out.unreachable[LEFT_OUT] += len(found) * (way.mask & ~mask).bit_count()

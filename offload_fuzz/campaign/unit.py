@@ -52,6 +52,8 @@ MIN_NODES = 6
 #: Plans for each placement of a program where a place compiles each new op and shape.
 PLANS_PER_COMPILATION = 4
 ENTROPY_BYTES = 16
+#: Of so many plans of a program all but the first are steered, so that some remain as they are drawn.
+STEERED = 4
 
 
 class UnitDone(unittest.SkipTest):
@@ -168,6 +170,7 @@ class Unit:
         self.program = -1
         self.shrinks = 0
         self.cells = Cells()
+        self.fresh: dict[CellKey, int] = {}
         self.error: Exception | None = None
         self.wanted: tuple[int, int] | None = None
         self.found: Case | None = None
@@ -239,14 +242,14 @@ class Unit:
         plans, counts = plans_of(case, entropy, self.bench.settings.plans, self.bench.places)
         plans = plans[: self.left]
         self.left -= len(plans)
-        plans, fresh = self._reaching(case, plans)
+        plans, self.fresh = self._reaching(case, plans)
         if self.wanted is not None:
             if self.program == self.wanted[0]:
                 self.found = evolve(case, plan=plans[min(self.wanted[1], len(plans) - 1)], values=None)
                 raise UnitDone()
         elif self.program >= self.skip[0]:
             start = self.skip[1] if self.program == self.skip[0] else 0
-            self._trial(case, plans, counts, start, fresh)
+            self._trial(case, plans, counts, start)
         if self.left <= 0:
             raise UnitDone()
 
@@ -260,13 +263,13 @@ class Unit:
         fresh: dict[CellKey, int] = {}
         masks = self.cells.masks
         for i, plan in enumerate(plans):
-            if options.steer and i % 2:
+            if options.steer and i % STEERED:
                 plans[i] = steered(plan, edges, masks, fresh, self.number)
             else:
                 edges.reached(plan, masks, fresh)
         return plans, fresh
 
-    def _trial(self, case: Case, plans: list[Plan], counts: Counts, start: int, fresh: dict[CellKey, int]) -> None:
+    def _trial(self, case: Case, plans: list[Plan], counts: Counts, start: int) -> None:
         bench, journal = self.bench, self.journal
         trial = new_trial(case.program, bench.places, case.values)
         prover = bench.examiner.prover
@@ -297,7 +300,7 @@ class Unit:
             else:
                 raise UsageError(f"oracle {verdict.claim} raised {verdict.message} [--oracles]; mend it")
         record = {"program": self.program, "cases": len(plans) - start, "counts": counts.as_json()}
-        self.emit("program", {**record, "cells": as_rows(fresh)})
+        self.emit("program", {**record, "cells": as_rows(self.fresh)})
 
     def _failure(self, case: Case, planned: list[Planned], verdict: Verdict, counts: Counts) -> None:
         control = planned[verdict.control].plan if verdict.control is not None else None

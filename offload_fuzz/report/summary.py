@@ -122,8 +122,9 @@ def _cells(report: Report) -> str:
         return "none counted, as no device was opened"
     reached, possible = int(b.reached.sum()), int(b.reachable.sum())
     left = ", ".join(f"{row.axis} {row.value} {share(row.reached, row.reachable)}" for row in b.least())
-    text = f"{reached:,} of {possible:,} cells op x dtype x layout x transfer x places ({share(reached, possible)})"
-    return f"{text}; least of {left}; {sum(b.unreachable.values()):,} more are unreachable by features and options"
+    text = f"{reached:,} of {possible:,} ({share(reached, possible)}) of op x dtype x layout x transfer x places"
+    beyond = f"{sum(b.unreachable.values()):,} more are unreachable by features and options"
+    return f"{text}; least: {left}; {beyond}"
 
 
 def drawn_from(settings: Settings) -> list[str]:
