@@ -13,9 +13,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
-from attrs import define, field
+from attrs import define, field, frozen
 
 from offload_fuzz.device import Place, are_peers
 from offload_fuzz.execute import constant_axes
@@ -31,6 +31,8 @@ LAYOUT_NUMBER = {name: i for i, name in enumerate(LAYOUTS)}
 ONE_LAYOUT = (1 << len(TRANSFERS)) - 1
 #: The bits of all layouts and transfer modes.
 FULL = (1 << len(LAYOUTS) * len(TRANSFERS)) - 1
+#: The bits of the layout that has stride 0.
+STRIDE_0 = ONE_LAYOUT << (LAYOUT_NUMBER["broadcast"] * len(TRANSFERS))
 CellKey: TypeAlias = tuple[str, str, int, int]
 Row: TypeAlias = list[Any]
 
@@ -63,7 +65,7 @@ class Cells:
 
 
 # ------------------------------------------------------------------------------------------------------------- ways
-@define
+@frozen
 class Way:
     """From one place to another: what features make of each transfer mode that a plan states, and which layouts count.
 
@@ -115,9 +117,19 @@ def layouts_for(type: ArrayType) -> int:
     return found
 
 
+def repeats(array: Array) -> bool:
+    """Whether the elements along some axis of a C-contiguous array, longer than 1, all have the same bits."""
+    flat, step = array.reshape(-1), 1
+    first = flat[:1].tobytes()
+    for n in reversed(array.shape):
+        if n > 1 and flat[step : step + 1].tobytes() == first:  # else that axis is none; asked first, as it is cheap
+            return bool(constant_axes(array))
+        step *= n
+    return False
+
+
 # ------------------------------------------------------------------------------------------------------------ edges
-@define
-class Edge:
+class Edge(NamedTuple):
     """An edge of a program, with what does not depend on the plan.
 
     transfer, layout: the keys of its choices; maker, user: positions of nodes, -1 for an input and for the return.
@@ -137,65 +149,67 @@ class Edge:
 class Edges:
     """The edges of one program on some places, and which layouts its values can have.
 
-    values: of each value as the reference knows it, by which stride 0 is judged.
+    values: the reference's array of each value, by which stride 0 is judged.
     """
 
+    __slots__ = ("edges", "layouts", "nodes", "types", "values", "ways")
+
     def __init__(
-        self, program: Program, places: tuple[Place, ...], values: Sequence[Array], without: tuple[str, ...] = ()
+        self,
+        program: Program,
+        places: tuple[Place, ...],
+        values: Callable[[int], Array],
+        without: tuple[str, ...] = (),
     ) -> None:
         self.ways = ways_of(places, without)
         self.values = values
-        self.types = program.types
+        self.types = types = program.types
         self.layouts: dict[int, int] = {}
-        first, nodes = len(program.inputs), program.nodes
-        self.first = first
+        first, nodes, returns = len(program.inputs), program.nodes, program.returns
+        self.nodes: list[Key] = [("device", (v,)) for v in range(first, returns)]
+        uses = [(at, k, o) for at, node in enumerate(nodes) for k, o in enumerate(node.operands)]
+        uses += [(-1, k, o) for k, o in enumerate(program.outputs)]
         self.edges: list[Edge] = []
-        uses = [(v, k, o) for v, node in program.numbered() for k, o in enumerate(node.operands)]
-        uses += [(program.returns, k, o) for k, o in enumerate(program.outputs)]
-        for v, k, o in uses:
-            at = v - first if v < program.returns else -1
+        for at, k, o in uses:
+            site = (first + at if at >= 0 else returns, k)
             maker = o - first if o >= first else -1
-            self.edges.append(
-                Edge(
-                    ("transfer", (v, k)), ("layout", (v, k)), maker, at, nodes[maker].op if maker >= 0 else "",
-                    nodes[at].op if at >= 0 else "", program.types[o].dtype, o,
-                )
-            )  # fmt: skip  # one edge
+            gives, takes = nodes[maker].op if maker >= 0 else "", nodes[at].op if at >= 0 else ""
+            self.edges.append(Edge(("transfer", site), ("layout", site), maker, at, gives, takes, types[o].dtype, o))
 
     def arrangeable(self, value: int) -> int:
         """The bits of the layouts that arrange a value in another way than the plain one, and of the plain one."""
         found = self.layouts.get(value)
         if found is None:
             found = layouts_for(self.types[value])
-            broadcast = LAYOUT_NUMBER["broadcast"] * len(TRANSFERS)
-            if found >> broadcast & ONE_LAYOUT and not constant_axes(self.values[value]):
-                found &= ~(ONE_LAYOUT << broadcast)
+            if found & STRIDE_0 and not repeats(self.values(value)):
+                found &= ~STRIDE_0
             self.layouts[value] = found
         return found
 
     def roles(self, plan: Plan) -> list[int]:
         """The role of each node, and that of the host last, for inputs and the return."""
         choices = plan.choices
-        nodes = range(self.first, len(self.types))
-        return [*[choices.get(("device", (v,)), HOST) for v in nodes], HOST]
+        return [*[choices.get(node, HOST) for node in self.nodes], HOST]
 
     def reached(self, plan: Plan, masks: dict[CellKey, int], fresh: dict[CellKey, int]) -> None:
         """Add the cells of a plan to `masks`, and those that were not there yet to `fresh`."""
-        choices = plan.choices
+        choices, ways = plan.choices, self.ways
         if not choices:
             return
         roles = self.roles(plan)
-        for e in self.edges:
-            p, q = roles[e.maker], roles[e.user]
+        for transfer, layout, maker, user, gives, takes, dtype, value in self.edges:
+            p, q = roles[maker], roles[user]
             if p == q:
                 continue
-            way = self.ways[p, q]
-            bit = 1 << way.transfers.get(choices.get(e.transfer, "blocking"), 0)
-            if way.laid_out and e.layout in choices:
-                laid = bit << (LAYOUT_NUMBER[choices[e.layout]] * len(TRANSFERS))
-                bit = laid if laid & self.arrangeable(e.value) else bit
-            key = (e.takes if q else e.gives, e.dtype, p, q)
+            way = ways[p, q]
+            key = (takes if q else gives, dtype, p, q)
             seen = masks.get(key, 0)
+            if seen == way.mask:
+                continue
+            bit = 1 << way.transfers.get(choices[transfer], 0) if transfer in choices else 1
+            if way.laid_out and layout in choices:
+                laid = bit << (LAYOUT_NUMBER[choices[layout]] * len(TRANSFERS))
+                bit = laid if laid & self.arrangeable(value) else bit
             if not seen & bit:
                 masks[key] = seen | bit
                 fresh[key] = fresh.get(key, 0) | bit

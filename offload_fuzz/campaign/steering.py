@@ -20,27 +20,31 @@ def steered(plan: Plan, edges: Edges, masks: dict[CellKey, int], fresh: dict[Cel
     Where an edge has no such cell left its choices stay.
     """
     choices = dict(plan.choices)
-    roles = edges.roles(plan)
+    ways, roles = edges.ways, edges.roles(plan)
     begin = unit * STRIDE % CELLS
-    for e in edges.edges:
-        p, q = roles[e.maker], roles[e.user]
+    for transfer, layout, maker, user, gives, takes, dtype, value in edges.edges:
+        p, q = roles[maker], roles[user]
         if p == q:
             continue
-        way = edges.ways[p, q]
-        key = (e.takes if q else e.gives, e.dtype, p, q)
-        missing = way.mask & ~masks.get(key, 0)
+        way = ways[p, q]
+        key = (takes if q else gives, dtype, p, q)
+        seen = masks.get(key, 0)
+        missing = way.mask & ~seen
         if missing and way.laid_out:
-            missing &= edges.arrangeable(e.value)
+            missing &= edges.arrangeable(value)
         if not missing:
             continue
-        later = missing >> begin << begin
-        at = ((later or missing) & -(later or missing)).bit_length() - 1
-        layout, transfer = divmod(at, len(TRANSFERS))
-        for choice, key_of, names in ((transfer, e.transfer, TRANSFERS), (layout, e.layout, LAYOUTS)):
-            if choice:
-                choices[key_of] = names[choice]
-            else:
-                choices.pop(key_of, None)
-        masks[key] = masks.get(key, 0) | 1 << at
-        fresh[key] = fresh.get(key, 0) | 1 << at
+        later = missing >> begin << begin or missing
+        bit = later & -later  # the lowest
+        laid, mode = divmod(bit.bit_length() - 1, len(TRANSFERS))
+        if mode:
+            choices[transfer] = TRANSFERS[mode]
+        else:
+            choices.pop(transfer, None)
+        if laid:
+            choices[layout] = LAYOUTS[laid]
+        else:
+            choices.pop(layout, None)
+        masks[key] = seen | bit
+        fresh[key] = fresh.get(key, 0) | bit
     return Plan(choices, plan.seed)

@@ -257,7 +257,7 @@ class Unit:
         """The plans as they are run, and the cells that no program of this unit has reached before."""
         options, places = self.bench.settings, self.bench.places
         values = case.values if case.values is not None else new_trial(case.program, places).values
-        edges = Edges(case.program, places, [v.value for v in values], options.without)
+        edges = Edges(case.program, places, lambda v: values[v].value, options.without)
         if options.without:
             plans = [leaving_out(plan, options.without) for plan in plans]
         fresh: dict[CellKey, int] = {}
