@@ -2,7 +2,7 @@
 
     python benchmarks/ablation.py [--freedoms layout,transfer] [--faults NAMES] [--max-cases 400] [--cases 2000]
 
-Each fault is looked for by one search of at most `--max-cases` case runs with all freedoms; its counterexample is shrunk.
+One search of at most `--max-cases` case runs looks for each fault with all freedoms; its counterexample is shrunk.
 A freedom that is not in the counterexample is not needed; without each one that is, the fault is looked for again. One
 that is not found gets four times as many case runs; after these it counts as lost. Columns: faults lost; faults whose
 counterexample needs the freedom, but which are found another way; their case runs with and without it, in all; cells
