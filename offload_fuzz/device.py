@@ -22,6 +22,12 @@ Everything else is optional and declared in `features`; only then are further ar
     compile          launch_compiled(nodes, operands, results, stream=...) -> list of buffers: runs several ops as one.
                      nodes: list of (op, numbers, attributes), where number i < len(operands) is operands[i] and node j
                      makes number len(operands) + j; results: the numbers to give back, in fresh memory
+    ledger: names    ledger() -> dict of what the device itself counted since `reset`, below its runtime, by name:
+                     "transfers": list of (kind, bytes of elements) of all that were done, kind upload, download or
+                     copy; "launches": for each call of a launch, in order, the name of the place where it ran, as
+                     `place` says it, None if it has not run; "misreads": list of dicts, {"text": sentence, "buffer":
+                     a buffer or None} for each read of memory that should not have been; with it,
+                     touched(array, writes) is called when the host reads or writes an array
 
 An exception whose type, or a base of it, is named in `out_of_memory` says that an allocation did not fit: that run is
 counted, and judged neither right nor wrong. One with `launch`, the number of launches since `reset` before the one at
@@ -33,6 +39,7 @@ fault (and `device`, the name of the device that it was on), may be raised by an
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from itertools import zip_longest
 from typing import Any, Protocol, runtime_checkable
 
@@ -49,6 +56,7 @@ SHARING = ("last use", "never")
 ALIASING = ("fresh", "view", "may")
 TRANSFERS = ("blocking", "async", "shared")
 SHAPES = ("any", "pool")
+LEDGER = ("transfers", "launches", "misreads")
 
 
 @runtime_checkable
@@ -74,7 +82,7 @@ class Features:
     is fresh memory, a view of an operand, or may be either ("*": every other op). in_place, donate: ops, or "all".
     place: what `place_of` must answer.
     shapes: "any", or "pool" where each new shape costs so much (a compiler runs) that inputs should share a few.
-    out_of_memory: names of the exceptions that say so.
+    out_of_memory: names of the exceptions that say so. ledger: what the device tells of a run, of `LEDGER`.
     """
 
     ops: Mapping[str, frozenset[str] | None]
@@ -93,6 +101,7 @@ class Features:
     place: str | None = None
     shapes: str = "any"
     out_of_memory: tuple[str, ...] = ()
+    ledger: tuple[str, ...] = ()
 
     def supports(self, op: str, operands: Iterable[ArrayType], result: ArrayType) -> bool:
         """Whether the device may be given `op` with operands and a result of these types."""
@@ -181,6 +190,10 @@ def _parse_features(value: Mapping[str, Any], where: str) -> Features:
     if isinstance(names, str) or not all(isinstance(n, str) for n in names):
         raise AdapterError(f"features['out_of_memory'] is {names!r} but should be names of exceptions [{where}]")
     given["out_of_memory"] = tuple(names)
+    given["ledger"] = tuple(given.get("ledger", ()))
+    for name in given["ledger"]:
+        if name not in LEDGER:
+            raise one_of("ledger", name, LEDGER, where)
     if isinstance(given.get("peers"), list):
         given["peers"] = tuple(given["peers"])
     if "transfers" in given:
@@ -196,6 +209,7 @@ OPTIONAL_METHODS = {
     "peers": ("copy",),
     "release": ("release",),
     "compile": ("launch_compiled",),
+    "ledger": ("ledger",),
 }
 
 
@@ -243,3 +257,14 @@ def place(device: Any, where: str = "device") -> Place:
     if isinstance(device, Place):
         return device
     return Place(device, check_device(device, where))
+
+
+@lru_cache(maxsize=1024)
+def relay(places: tuple[Place, ...], p: int, q: int, dtype: str) -> int | None:
+    """The first role that copies from `p`, holds `dtype` and is copied from by `q`; the host, role 0, is none."""
+    peers = [f.features.peers for f in places]
+    for i, third in enumerate(places):
+        linked = i not in (0, p, q) and are_peers(peers[p], peers[i]) and are_peers(peers[i], peers[q])
+        if linked and dtype in third.features.dtypes:
+            return i
+    return None

@@ -11,6 +11,7 @@ from attrs import field, frozen
 
 from offload_fuzz import schedule as s
 from offload_fuzz.device import Place
+from offload_fuzz.ledger import Ledger, checked
 from offload_fuzz.program import Program
 from offload_fuzz.types import Array, bits_of
 
@@ -51,6 +52,7 @@ class Run:
     results: the outputs as host arrays, one list per repetition (the last may be missing after a failure).
     regions: the values that were compiled together, which widens what they may be.
     probes: value -> result read back, where asked for. touched: names of host arrays written that must not be.
+    ledger: what was moved and where nodes ran; None where nothing was run.
     """
 
     results: list[list[Array]]
@@ -60,6 +62,7 @@ class Run:
     touched: list[str] = field(factory=list)
     environment: str | None = None
     regions: tuple[tuple[int, ...], ...] = ()
+    ledger: Ledger | None = None
 
 
 # ----------------------------------------------------------------------------------------------- host arrays
@@ -162,7 +165,7 @@ class _Port:
     place: what `place_of` must answer, None where nobody asks.
     """
 
-    __slots__ = ("device", "download", "launch", "modes", "place", "plain", "streams", "upload")
+    __slots__ = ("device", "download", "launch", "modes", "place", "plain", "streams", "tells", "upload", "watches")
 
     def __init__(self, place: Place) -> None:
         self.device: Any = place.device
@@ -171,6 +174,8 @@ class _Port:
         self.modes = "async" in place.features.transfers
         self.plain = not self.streams and not self.modes
         self.place = place.features.place
+        self.tells = place.features.ledger
+        self.watches = "misreads" in self.tells
 
     def arguments(self, stream: int, blocking: bool) -> dict[str, Any]:
         """What a transfer is given beside the data."""
@@ -185,9 +190,11 @@ class _Port:
 class _Execution:
     """The state of one pass over a schedule."""
 
-    __slots__ = ("arranged", "buffers", "events", "memory", "misplaced", "ports", "registers", "written")
+    __slots__ = ("arranged", "buffers", "events", "memory", "misplaced", "ports", "registers", "schedule", "watchers",
+                 "written")  # fmt: skip  # one table
 
     def __init__(self, schedule: s.Schedule, ports: Sequence[_Port]) -> None:
+        self.schedule = schedule
         self.registers: list[Any] = [None] * len(schedule.buffers)
         self.buffers = schedule.buffers
         self.ports = ports
@@ -196,6 +203,12 @@ class _Execution:
         self.misplaced: list[Misplaced] = []
         self.arranged: dict[int, tuple[Array, bytes]] = {}
         self.written: set[int] = set()
+        self.watchers: list[Any] = [p.device for p in ports if p.watches]
+
+    def touch(self, number: int, writes: bool = False) -> None:
+        """Tell the devices that ask for it that the host reads or writes an array now."""
+        for device in self.watchers:
+            device.touched(self.registers[number], writes)
 
     def check_place(self, port: _Port, value: int, buffer: Any) -> None:
         if port.place is not None and (found := port.device.place_of(buffer)) != port.place:
@@ -203,6 +216,7 @@ class _Execution:
 
 
 def _arrange(x: _Execution, c: s.Arrange) -> None:
+    x.touch(c.source)
     x.registers[c.target], backing = arrange(x.registers[c.source], c.layout, c.alignment, c.readonly, x.memory)
     x.arranged[c.target] = (backing, backing.tobytes())
 
@@ -233,8 +247,12 @@ def _launch(x: _Execution, c: s.Launch) -> None:
     port, registers = x.ports[c.place], x.registers
     operands = [registers[b] for b in c.operands]
     arguments: dict[str, Any] = {"stream": c.stream} if port.streams else {}
+    if c.place == s.HOST and x.watchers:
+        for k, b in enumerate(c.operands):
+            x.touch(b, k == c.in_place)
     if c.in_place is not None:
-        arguments["out"] = operands[c.in_place]
+        out = operands[c.in_place]
+        arguments["out"] = out if c.place else out.view()  # an array of its own, as any result of the host's is
         x.written.add(x.buffers[c.target].storage)
     if c.donated is not None:
         arguments["donate"] = c.donated
@@ -275,6 +293,7 @@ def _release(x: _Execution, c: s.Release) -> None:
 
 def _overwrite(x: _Execution, c: s.Overwrite) -> None:
     x.written.add(x.buffers[c.buffer].storage)
+    x.touch(c.buffer, True)
     x.arranged[c.buffer][0][...] = OVERWRITTEN
 
 
@@ -324,18 +343,34 @@ def execute(
                 if before is not None:
                     before(command)
                 HANDLERS[type(command)](x, command)
+            for b in (*schedule.results, *[b for _, b in schedule.probes]) if x.watchers else ():
+                x.touch(b)
             run.results.append([x.registers[b] for b in schedule.results])
             run.probes.update((v, x.registers[b]) for v, b in schedule.probes)
         except Exception as error:  # noqa: BLE001  # whatever a device raises is a result, to be judged
             failure = _failure(error, command, schedule, places)
             run.misplaced.extend(x.misplaced)
             return Run(
-                run.results, run.probes, failure, run.misplaced, _touched(x, program), environment, schedule.regions
-            )
+                run.results, run.probes, failure, run.misplaced, _touched(x, program), environment, schedule.regions,
+                _told(x, repeat),
+            )  # fmt: skip  # one run
         run.misplaced.extend(x.misplaced)
         run.touched.extend(_touched(x, program))
         environment = environment or float_environment()
-    return Run(run.results, run.probes, None, run.misplaced, run.touched, environment, schedule.regions)
+    return Run(
+        run.results, run.probes, None, run.misplaced, run.touched, environment, schedule.regions, _told(x, repeat)
+    )
+
+
+def _told(x: _Execution, repeats: int) -> Ledger:
+    """The ledger of the run, misreads with the numbers of the buffers that they name."""
+    told = {n: checked(p.device.ledger(), p.tells, p.device.name) for n, p in enumerate(x.ports) if p.tells}
+    for ledger in told.values():
+        for misread in ledger.get("misreads", ()):
+            of = misread.pop("buffer", None)
+            if of is not None:
+                misread["number"] = next((n for n, b in enumerate(x.registers) if b is of), None)
+    return Ledger(x.schedule, repeats, told)
 
 
 def _failure(error: Exception, raised_by: Any, schedule: s.Schedule, places: Sequence[Place]) -> Failure:

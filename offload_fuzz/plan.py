@@ -50,6 +50,7 @@ FREEDOMS: dict[str, Freedom] = {
         Freedom("donate", "node", (False, True), "donate", "given the memory of a dead operand"),
         Freedom("compile", "node", (False, True), "compile", "compiled together with the node before"),
         Freedom("transfer", "edge", ("blocking", "async", "shared"), "transfers", "{operand} crosses {choice}"),
+        Freedom("route", "edge", ("direct", "host", "third device"), "peers", "{operand} crosses over the {choice}"),
         Freedom(
             "layout",
             "operand",

@@ -271,7 +271,7 @@ class CaseBuilder:
         modes = step.section(STEP_BYTES - MODE_BYTES, MODE_BYTES)
         dtypes = tuple([self.types[o].dtype for o in node.operands])
         role = modes.pick(roles_for(self.places, op.name, dtypes, node.type.dtype))
-        node_modes(self.choices, v, op.name, self.places, role, [self.roles[o] for o in node.operands], modes)
+        node_modes(self.choices, v, op.name, self.places, role, [self.roles[o] for o in node.operands], dtypes, modes)
         return role
 
     # ----------------------------------------------------------------------------------------------------- finishing

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from offload_fuzz.device import Place, are_peers
+from offload_fuzz.device import Place, are_peers, relay
 from offload_fuzz.plan import FREEDOMS, Key, Plan
 from offload_fuzz.program import Program
 
@@ -23,9 +23,10 @@ def node_modes(
     places: Sequence[Place],
     role: int,
     homes: Sequence[int],
+    dtypes: Sequence[str],
     choices: Choices,
 ) -> None:
-    """Add the choices of node `v` on `role`, whose operands were made on `homes`, to `out`."""
+    """Add the choices of node `v` on `role`, whose operands are of `dtypes` and were made on `homes`, to `out`."""
     features = places[role].features
     if role:
         out["device", (v,)] = role
@@ -38,14 +39,26 @@ def node_modes(
     elif op in features.donate and choices.chance(30):
         out["donate", (v,)] = True
     for k, home in enumerate(homes):
-        crossing(out, (v, k), places, home, role, choices)
+        crossing(out, (v, k), places, home, role, dtypes[k], choices)
 
 
 def crossing(
-    out: dict[Key, Any], site: tuple[int, int], places: Sequence[Place], home: int, role: int, choices: Choices
+    out: dict[Key, Any],
+    site: tuple[int, int],
+    places: Sequence[Place],
+    home: int,
+    role: int,
+    dtype: str,
+    choices: Choices,
 ) -> None:
-    """Add the choices of one operand that goes from role `home` to `role`."""
+    """Add the choices of one operand of `dtype` that goes from role `home` to `role`."""
     via_host = home == 0 or role == 0 or not _peers(places, home, role)
+    if home and role and home != role and choices.chance(36):
+        third = relay(tuple(places), home, role, dtype) is not None
+        if third and choices.chance(50):
+            out["route", site], via_host = "third device", False
+        elif not via_host:
+            out["route", site], via_host = "host", True
     if home != role:
         mover = places[role or home].features
         if "async" in mover.transfers and choices.chance(40):
@@ -97,7 +110,8 @@ def plan_for(program: Program, placement: Sequence[int], places: Sequence[Place]
     first = len(program.inputs)
     for at, (node, role) in enumerate(zip(program.nodes, placement, strict=True)):
         homes = [0 if o < first else placement[o - first] for o in node.operands]
-        node_modes(out, first + at, node.op, places, role, homes, choices)
+        dtypes = [program.types[o].dtype for o in node.operands]
+        node_modes(out, first + at, node.op, places, role, homes, dtypes, choices)
     seed = schedule_modes(out, program.returns, len(program.outputs), choices)
     return Plan(prune(out, program, placement, places), seed)
 

@@ -14,7 +14,8 @@ import numpy as np
 from attrs import define, evolve, field, frozen
 
 from offload_fuzz.device import Place, are_peers, place
-from offload_fuzz.errors import InvalidProgram, OffloadError, UsageError
+from offload_fuzz.errors import AdapterError, InvalidProgram, OffloadError, UsageError
+from offload_fuzz.ledger import checked
 from offload_fuzz.ops.base import find_op
 from offload_fuzz.types import NAMES, Array, ArrayType, type_of
 
@@ -239,6 +240,19 @@ class ValidatingDevice:
         """Passed on if the adapter has it."""
         if "reset" in self._methods:
             self.inner.reset(seed)
+
+    def ledger(self) -> Mapping[str, Any]:
+        """What the adapter says, which must have the form of a ledger; misreads name the adapter's own buffers."""
+        call = _Call(self.name, "ledger")
+        call.hold(bool(self.features.ledger), FUZZER, "ledger is called", "declared")
+        try:
+            return checked(self.inner.ledger(), self.features.ledger, self.name)
+        except AdapterError as error:
+            raise BrokenPromise(f"{ADAPTER} broke a promise: {error}") from None
+
+    def touched(self, array: Array, writes: bool) -> None:
+        """Passed on."""
+        self.inner.touched(array, writes)
 
     def place_of(self, buffer: Checked) -> str:
         """What the adapter says, which must be a string."""

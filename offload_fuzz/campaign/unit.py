@@ -290,9 +290,8 @@ class Unit:
         counts.judged += (len(plans) - start - full) * len(case.program.outputs)
         counts.unknown += unknown
         counts.vacuous += sum(e is not None and e.is_vacuous for e in trial.expected)
-        wrong = any(v.kind == "wrong value" for v in found)
         for verdict in found:
-            if wrong and verdict.kind == "plans disagree":
+            if _is_echo(verdict.kind, {v.kind for v in found}):
                 continue  # the same wrong result, said a second time
             if verdict.failed:
                 counts.failures += 1
@@ -327,6 +326,13 @@ class Unit:
 
     def _tick(self) -> None:
         self.journal.write(SHRINKING, self.number, self.program)
+
+
+def _is_echo(kind: str, kinds: set[str]) -> bool:
+    """Whether another verdict of the same trial says more of what is most likely the same failure."""
+    if kind == "stale read":
+        return not kinds <= {"stale read", "hidden fallback", "unplanned transfer"}
+    return kind == "plans disagree" and "wrong value" in kinds
 
 
 def reduce_to_finding(

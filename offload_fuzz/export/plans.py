@@ -24,9 +24,9 @@ from offload_fuzz.schedule import HOST
 #: Freedoms of an operand that decide how a command is written, by the command.
 SHOWN: dict[type, tuple[str, ...]] = {
     s.Arrange: ("layout", "alignment", "readonly"),
-    s.Upload: ("transfer",),
-    s.Download: ("transfer",),
-    s.Copy: ("transfer",),
+    s.Upload: ("transfer", "route"),
+    s.Download: ("transfer", "route"),
+    s.Copy: ("transfer", "route"),
     s.Overwrite: ("overwrite",),
     s.Launch: ("stream", "reuse"),
     s.LaunchCompiled: ("compile", "stream"),

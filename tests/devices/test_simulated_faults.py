@@ -104,6 +104,7 @@ SEQUENCES: dict[str, Sequence] = {
     "storage_offset_dropped": negative_of_rest(np.arange(5.0), 2),
     "offset_wraps": one("negative", np.arange(40.0)),
     "last_chunk_lost": lambda d, p: d.download(d.upload(X)),
+    "bounced_tail_lost": lambda d, p: p.download(p.upload(d.download(d.upload(X)))),
     "peer_copy_lost": lambda d, p: p.download(p.copy(d.upload(X), d)),
     "int64_narrowed": lambda d, p: d.download(d.upload(np.array([2**40 + 3, -5]))),
     "zero_sign_and_nan_lost": lambda d, p: d.download(d.upload(np.array([-0.0, 1.0]))),

@@ -13,13 +13,16 @@ from offload_fuzz.adapters.simulated.arithmetic import Kernel, kernel_of
 from offload_fuzz.adapters.simulated.draws import Draws
 from offload_fuzz.adapters.simulated.faults import FAULTS
 from offload_fuzz.adapters.simulated.hooks import Hooks
+from offload_fuzz.adapters.simulated.ledger import Deed, Ledger, Mark
 from offload_fuzz.adapters.simulated.memory import (
     Buffer,
     Layout,
     Memory,
     Strides,
     contiguous_strides,
+    downloaded,
     host_layout,
+    is_bounced,
     shared_with_host,
     span,
 )
@@ -74,14 +77,14 @@ class Simulated:
         self.tile, self.flushes = p.tile, p.flushes
         self.accumulators = {DTYPES[d].np: DTYPES[a].np for d, a in p.accumulators.items()}
         self.draws = Draws(0, self.accumulators)
-        self.launches = 0
+        self.counted = Ledger(self.name)
         self.scratch: dict[str, Any] = {}
         self._instructions: dict[Hashable, Instruction] = {}
 
     def reset(self, seed: int, order: str | None = None) -> None:
         """Begin a run: empty memory and queues, draws from `seed` and the index; `order` overrides the drawn one."""
         self.draws = Draws(seed + (self.index << 20), self.accumulators)
-        self.launches = 0
+        self.counted.reset()
         drawn = DRAWN_ORDERS[self.draws.below(len(DRAWN_ORDERS))] if seed else "eager"
         self.memory.reset()
         self.scratch.clear()
@@ -92,12 +95,22 @@ class Simulated:
         """A buffer of the host array's own layout; a DMA command reads the array when it runs."""
         type = ArrayType(NAMES[array.dtype], array.shape)
         if not self.hooks.copies(True, array):
-            return Buffer(shared_with_host(array), type, 0, array.strides, self.name)
+            shared = Buffer(shared_with_host(array), type, 0, array.strides, self.name)
+            shared.storage.issued.append(Deed("upload", stream, None, shared))
+            shared.storage.done.extend(shared.storage.issued)
+            return shared
         offset, strides, nbytes = (0, *tiles.placed(type, self.tile)) if self.tile else host_layout(array, type)
         buffer = self._allocate(type, offset, strides, nbytes, "upload")
+        bounced = is_bounced(array)
+        deed = Deed("upload", stream, None, buffer)
+        buffer.storage.issued.append(deed)
+        self.counted.flies(array, deed)
 
         def transfer() -> None:
-            self._move(self._array(buffer, WRITTEN), self.hooks.host_array(array), "upload")
+            self.counted.lands(array, deed)
+            source = self.hooks.host_array(array)
+            self._move(self._array(buffer, WRITTEN), self.hooks.bounced(source) if bounced else source, "upload")
+            self.counted.wrote(buffer.storage, deed)
 
         def put_off() -> None:
             self.memory.arriving[buffer.storage.address] = transfer
@@ -109,11 +122,15 @@ class Simulated:
     def download(self, buffer: Buffer, *, stream: int = 0, blocking: bool = True) -> Array:
         """A new host array, filled when the command runs."""
         type = buffer.type
-        fresh = np.full(type.nbytes, UNFILLED, np.uint8).view(type.np).reshape(type.shape)
-        array: Array = self.hooks.host_target(fresh, self.scratch)
+        array: Array = self.hooks.host_target(downloaded(type, UNFILLED), self.scratch)
+        deed, seen = Deed("download", stream, None, buffer), len(buffer.storage.issued)
+        self.counted.flies(array, deed)
 
         def transfer() -> None:
-            self._move(array, self._array(buffer, "download"), "download")
+            self.counted.lands(array, deed)
+            source = self._array(buffer, "download")
+            self.counted.check(buffer, seen, deed)
+            self._move(array, source, "download")
 
         self._issue(stream, transfer, blocking, "download")
         return array
@@ -127,9 +144,14 @@ class Simulated:
         if self.tile:
             below, (strides, nbytes) = 0, tiles.placed(type, self.tile)
         result = self._allocate(type, below, strides, nbytes, "copy")
+        deed, seen = Deed("copy", stream, None, result), len(buffer.storage.issued)
+        result.storage.issued.append(deed)
 
         def transfer() -> None:
-            self._move(self._array(result, WRITTEN), self._array(buffer, "copy"), "copy")
+            origin = self._array(buffer, "copy")
+            self.counted.check(buffer, seen, deed)
+            self._move(self._array(result, WRITTEN), origin, "copy")
+            self.counted.wrote(result.storage, deed)
 
         self._issue(stream, transfer, blocking, "copy")
         return result
@@ -143,6 +165,7 @@ class Simulated:
     def _move(self, target: Array, source: Array, kind: str) -> None:
         source = self.hooks.carried(source, kind)
         moved = self.hooks.moved(source.nbytes, kind)
+        self.counted.transfers.append((kind, min(moved, source.nbytes)))
         if moved >= source.nbytes:
             target[...] = source
             return
@@ -170,6 +193,14 @@ class Simulated:
         else:
             storage.memory.free(storage)
 
+    def ledger(self) -> dict[str, Any]:
+        """What was moved, where kernels ran and what was read wrongly since `reset`; see `Ledger`."""
+        return self.counted.told()
+
+    def touched(self, array: Array, writes: bool) -> None:
+        """The host reads or writes an array that it was given here, or has uploaded."""
+        self.counted.touched(array, writes)
+
     def place_of(self, buffer: Buffer) -> str:
         """The name of the device that holds the buffer."""
         return buffer.place
@@ -195,10 +226,11 @@ class Simulated:
         refusal = hooks.accepts(None, op, operands)
         if refusal is not None:
             raise RuntimeError(refusal)
+        launch, seen = self._numbered(), [len(b.storage.issued) for b in operands]
         if instruction.view is not None:
             layout: Layout | None = hooks.view(instruction.view(operands[0], type, attributes), op, operands[0], type)
             if layout is not None:
-                return Buffer(operands[0].storage, type, *layout, operands[0].place)
+                return self._view(operands[0], seen[0], type, layout, Deed(op, stream, launch, operands[0]))
         in_place = out is not None and out.type == type and not out.overlaps_itself
         target = out if in_place else hooks.target(None, op, operands, type)
         is_new = target is None
@@ -207,6 +239,8 @@ class Simulated:
         elif target is None:
             target = self._allocate(type, 0, instruction.strides, instruction.nbytes, "result", op)
 
+        deed = Deed(op, stream, launch, target)
+        target.storage.issued.append(deed)
         read, written, lawful_type = operands, target, instruction.lawful_type
         if self.tile and is_new and instruction.elementwise and (whole := tiles.whole([*operands, target], self.tile)):
             *read, written = whole
@@ -214,6 +248,7 @@ class Simulated:
 
         def compute() -> Any:
             arrays = [hooks.operand(self._array(b, i), i, op) for i, b in enumerate(read)]
+            self._read(operands, seen, deed)
             if instruction.flushes:
                 arrays = [flushed(x, self.flushes, self.draws) for x in arrays]
             result = instruction.kernel(arrays, attributes, lawful_type, self.draws)
@@ -224,11 +259,11 @@ class Simulated:
         def write(result: Any) -> None:
             if hooks.written(True, written, op, read, in_place):
                 self._array(written, WRITTEN)[...] = result
+                self.counted.wrote(target.storage, deed)
 
         def command(run: Callable[[], None]) -> Callable[[], None]:
             return kernel(run, op, self.name, launch)
 
-        launch, self.launches = self.launches, self.launches + 1
         stream = hooks.queue(stream, op, self.index)
         if not hooks.direct(True, op):
             self.queues.issue(stream, command(lambda: self.scratch.update(workspace=np.array(compute()))))
@@ -251,7 +286,8 @@ class Simulated:
         stream: int = 0,
     ) -> list[Buffer]:
         """One buffer for each of `results`, all written by one kernel that runs the nodes as a compiled region."""
-        types = [b.type for b in operands]
+        launch, types = self._numbered(), [b.type for b in operands]
+        seen = [len(b.storage.issued) for b in operands]
         steps: list[regions.Step] = []
         for op, numbers, attributes in nodes:
             instruction = self._instruction(op, tuple([types[n] for n in numbers]), attributes)
@@ -266,18 +302,45 @@ class Simulated:
             else:
                 target.storage.memory.share(target.storage)
             targets.append(target)
+        deeds = [Deed(REGION, stream, launch, target) for target in targets]
+        for target, deed in zip(targets, deeds, strict=True):
+            target.storage.issued.append(deed)
 
         def run() -> None:
             arrays = [self.hooks.operand(self._array(b, i), i, REGION) for i, b in enumerate(operands)]
+            self._read(operands, seen, deeds[0])
             found = regions.run(steps, arrays, results, self.draws, self.hooks.fused)
-            for target, result in zip(targets, self.hooks.region_results(found), strict=True):
+            for target, deed, result in zip(targets, deeds, self.hooks.region_results(found), strict=True):
                 if result is not None:
                     self._array(target, WRITTEN)[...] = result
+                    self.counted.wrote(target.storage, deed)
 
-        command = kernel(run, REGION, self.name, self.launches)
-        self.launches += 1
+        command = kernel(run, REGION, self.name, launch)
         self.queues.issue(self.hooks.queue(stream, REGION, self.index), command, self.hooks.overtakes(False, REGION))
         return targets
+
+    def _numbered(self) -> int:
+        """The number of a launch, views included."""
+        self.counted.launches.append(None)
+        return len(self.counted.launches) - 1
+
+    def _read(self, operands: Sequence[Buffer], seen: Sequence[int], deed: Deed) -> None:
+        """Note that a kernel runs here, now, and reads the operands."""
+        if deed.launch is not None:
+            self.counted.launches[deed.launch] = self.name
+        for b, n in zip(operands, seen, strict=True):
+            self.counted.check(b, n, deed)
+
+    def _view(self, x: Buffer, seen: int, type: ArrayType, layout: Layout, deed: Deed) -> Buffer:
+        """A view of `x`, which is there once the stream has come to it."""
+        mark = Mark(deed)
+
+        def make() -> None:
+            self._read([x], [seen], deed)
+            mark.done = True
+
+        self.queues.issue(deed.stream, make)
+        return Buffer(x.storage, type, *layout, x.place, mark)
 
     def _instruction(self, op: str, types: tuple[ArrayType, ...], attributes: Mapping[str, Any]) -> Instruction:
         key = (op, types, tuple(attributes.items()))

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from attrs import frozen
+from attrs import define, field, frozen
 
 from offload_fuzz.types import DTYPES, Array, ArrayType
 
@@ -31,24 +31,34 @@ class OutOfMemory(MemoryError):
     """
 
 
-@frozen(eq=False, slots=True)
+@define(eq=False, slots=True)
 class Storage:
-    """One allocation: `nbytes` bytes from `address` of a memory."""
+    """One allocation: `nbytes` bytes from `address` of a memory; live: until it is released.
+
+    issued, done: the writes to it, in the order in which they were issued, and were done (`ledger.Deed`).
+    """
 
     memory: Memory | SharedHost
     address: int
     nbytes: int
+    live: bool = True
+    issued: list[Any] = field(factory=list)
+    done: list[Any] = field(factory=list)
 
 
 @frozen(eq=False, slots=True)
 class Buffer:
-    """What the host holds of a device array: a strided view over a storage, and the name of the device it lies on."""
+    """What the host holds of a device array: a strided view over a storage, and the name of the device it lies on.
+
+    mark: of what a view op made, whether its stream has come to it (`ledger.Mark`).
+    """
 
     storage: Storage
     type: ArrayType
     offset: int
     strides: Strides
     place: str
+    mark: Any = None
 
     @property
     def is_contiguous(self) -> bool:
@@ -197,6 +207,7 @@ class Memory:
         if self._shared.get(address):
             self._shared[address] -= 1
             return
+        storage.live = False
         self._free_block(address, size)
 
     def _free_block(self, address: int, size: int) -> None:
@@ -215,6 +226,23 @@ class Memory:
         offset, strides = layout
         type = buffer.type
         return np.ndarray(type.shape, DTYPES[type.dtype].np, self.arena, storage.address + offset, strides)
+
+
+class Staging(np.ndarray[Any, Any]):
+    """Host memory that a download fills: by it an upload knows what is on its way from one device to another."""
+
+
+def downloaded(type: ArrayType, fill: int) -> Array:
+    """A new host array of `type` in staging memory, each byte `fill`."""
+    memory = Staging(type.nbytes, np.uint8)
+    memory.fill(fill)
+    array: Array = np.ndarray(type.shape, type.np, memory)
+    return array
+
+
+def is_bounced(array: Array) -> bool:
+    """Whether a host array is what a download gave, and so goes from one device to another."""
+    return isinstance(array.base, Staging)
 
 
 class SharedHost:

@@ -13,7 +13,7 @@ from attrs import evolve, field, fields, frozen
 from offload_fuzz.adapters.simulated.views import VIEWS
 from offload_fuzz.contract import Contract
 from offload_fuzz.contract_files import contract_named
-from offload_fuzz.device import Features
+from offload_fuzz.device import LEDGER, Features
 from offload_fuzz.errors import UsageError, one_of
 from offload_fuzz.ops.base import OPS, find_op
 from offload_fuzz.types import DTYPES, is_floating
@@ -184,6 +184,7 @@ def features_of(profile: Profile, name: str, index: int = 0) -> Features:
         deterministic=False,
         contract=contract_of_profile(profile),
         place=name,
+        ledger=LEDGER,
         out_of_memory=() if profile.memory is None else (OUT_OF_MEMORY,),
     )
 

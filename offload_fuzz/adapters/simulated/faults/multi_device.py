@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from offload_fuzz.adapters.simulated.faults.parts import unwritten_from
 from offload_fuzz.adapters.simulated.faults.table import fault, in_row_major_order
 from offload_fuzz.adapters.simulated.memory import Buffer, Layout
 from offload_fuzz.types import Array
@@ -56,3 +57,10 @@ def _peer_copy_narrowed(array: Array, kind: str) -> Array:
     if kind != "copy" or array.dtype != np.float32:
         return array
     return (array.view(np.uint32) & np.uint32(0xFFFF0000)).view(np.float32)
+
+
+@fault("bounced_tail_lost", hook="bounced", cls="multi-device", needs=("route",),
+       sentence="What goes to another device over the host goes on in chunks of 16 bytes, without the rest.")
+def _bounced_tail_lost(array: Array) -> Array:
+    whole: Array = unwritten_from(array, array.nbytes // 16 * 16 // array.itemsize)
+    return whole
