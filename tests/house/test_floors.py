@@ -53,7 +53,7 @@ PLACE = {name: (floor, at) for floor, names in enumerate(FLOORS) for at, name in
 WALLS = {("happens_before", "lower"), ("oracles", "strategies"), ("strategies", "oracles")}
 
 #: All that a report may know of a campaign: what it found and how it was set up, not how it runs.
-CAMPAIGN_DATA = frozenset({"report", "counts", "coverage", "settings", "extension"})
+CAMPAIGN_DATA = frozenset({"report", "counts", "coverage", "boundary", "settings", "extension"})
 
 HYPOTHESIS_FROM = 4
 BACKENDS = frozenset(
