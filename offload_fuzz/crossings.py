@@ -74,6 +74,7 @@ class Crossings(Lowering):
         if shares:
             self.protected.add(storage)
             self.kept.add(storage)
+        self.put_off(queue, "copy")
         self.issue(queue, s.Upload(*queue, source, target, blocking, free, share), [source], [target], blocking)
         form = self.arranged.get(source)
         if form is not None and form.layout == "broadcast":
@@ -98,6 +99,7 @@ class Crossings(Lowering):
         queue = self.queue_of(source)
         blocking = transfer != "async" or not self.roles[queue[0]].asynchronous
         target = self.buffer(HOST, o)
+        self.put_off(queue, "copy")
         self.issue(queue, s.Download(*queue, source, target, blocking), [source], [target], blocking)
         if transfer != "async":
             self.copies[o, HOST] = target
@@ -112,6 +114,7 @@ class Crossings(Lowering):
         blocking = transfer != "async" or not self.roles[queue[0]].asynchronous
         target = self.buffer(queue[0], o)
         copy = s.Copy(*queue, self.buffers[source].place, source, target, blocking)
+        self.put_off(queue, "copy")
         self.issue(queue, copy, [source], [target], blocking)
         self.owner.setdefault(self.buffers[target].storage, (target, queue))
         return target

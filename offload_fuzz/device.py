@@ -19,6 +19,7 @@ Everything else is optional and declared in `features`; only then are further ar
     peers: name      copy(buffer, source, stream=..., blocking=...) -> buffer, from a device of the same `peers`;
                      events may be waited for across these devices; a tuple: names of links, one of which both have
     release          release(buffer, stream=...) gives the memory back in stream order
+    delay            delay(stream) puts off what follows on the stream, so that what does not wait for it comes first
     compile          launch_compiled(nodes, operands, results, stream=...) -> list of buffers: runs several ops as one.
                      nodes: list of (op, numbers, attributes), where number i < len(operands) is operands[i] and node j
                      makes number len(operands) + j; results: the numbers to give back, in fresh memory
@@ -87,6 +88,7 @@ class Features:
     peers: str | tuple[str, ...] | None = None
     release: bool = False
     compile: bool = False
+    delay: bool = False
     source_free: Mapping[str, str] = field(factory=dict)
     aliasing: Mapping[str, str] = field(factory=dict)
     deterministic: bool = False
@@ -197,6 +199,7 @@ OPTIONAL_METHODS = {
     "peers": ("copy",),
     "release": ("release",),
     "compile": ("launch_compiled",),
+    "delay": ("delay",),
 }
 
 

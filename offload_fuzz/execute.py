@@ -262,6 +262,10 @@ def _wait(x: _Execution, c: s.Wait) -> None:
     x.ports[c.place].device.wait(c.stream, x.events[c.event])
 
 
+def _delay(x: _Execution, c: s.Delay) -> None:
+    x.ports[c.place].device.delay(c.stream)
+
+
 def _synchronize(x: _Execution, c: s.Synchronize) -> None:
     x.ports[c.place].device.synchronize(stream=c.stream)
 
@@ -288,6 +292,7 @@ HANDLERS: dict[type, Callable[[_Execution, Any], None]] = {
     s.LaunchCompiled: _launch_compiled,
     s.Record: _record,
     s.Wait: _wait,
+    s.Delay: _delay,
     s.Synchronize: _synchronize,
     s.SynchronizeEvent: _synchronize_event,
     s.Release: _release,

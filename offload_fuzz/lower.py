@@ -44,6 +44,7 @@ class _Lowering(Crossings):
             else:
                 compiled.append(group)
                 region(self, group, first)
+        self.delay = ""
         results = [self.result(k, v) for k, v in enumerate(program.outputs)]
         for b in results:
             self.order(HOST_QUEUE, self.ready[b])
@@ -65,6 +66,7 @@ class _Lowering(Crossings):
         place = choices.get("device", HOST)
         role = self.roles[place]
         queue = role.queues[min(choices.get("stream", 0), len(role.queues) - 1)] if place else HOST_QUEUE
+        self.delay = choices.get("delay", "")
         operands = [self.hand_over(v, k, o, queue) for k, o in enumerate(node.operands)]
         in_place = None
         if "reuse" in choices and node.op in role.in_place and self.tables.elementwise[at]:
@@ -82,6 +84,7 @@ class _Lowering(Crossings):
         launch = s.Launch(
             place, queue[1], v, node.op, tuple(operands), node.attributes, target, in_place, blocking, view, donated
         )
+        self.put_off(queue, "launch")
         self.issue(queue, launch, operands, [target], blocking)
         self.owner.setdefault(storage, (target, queue))
         self.home[v] = target

@@ -49,6 +49,9 @@ FREEDOMS: dict[str, Freedom] = {
         Freedom("reuse", "node", (False, True), "in_place", "in place of a dead operand"),
         Freedom("donate", "node", (False, True), "donate", "given the memory of a dead operand"),
         Freedom("compile", "node", (False, True), "compile", "compiled together with the node before"),
+        Freedom(
+            "delay", "node", ("none", "copy", "launch", "event"), "delay", "a delay on the stream before the {choice}"
+        ),
         Freedom("transfer", "edge", ("blocking", "async", "shared"), "transfers", "{operand} crosses {choice}"),
         Freedom("route", "edge", ("direct", "host", "third device"), "peers", "{operand} crosses over the {choice}"),
         Freedom(

@@ -147,6 +147,14 @@ class Wait:
 
 
 @define(unsafe_hash=True)
+class Delay:
+    """Queue (place, stream): what follows on the queue starts later. It touches nothing and orders nothing."""
+
+    place: int
+    stream: int
+
+
+@define(unsafe_hash=True)
 class Synchronize:
     """Host: go on when queue (place, stream) has run everything issued so far."""
 
@@ -187,6 +195,7 @@ Command: TypeAlias = (
     | LaunchCompiled
     | Record
     | Wait
+    | Delay
     | Synchronize
     | SynchronizeEvent
     | Release

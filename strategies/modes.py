@@ -12,6 +12,7 @@ from offload_fuzz.program import Program
 from .choices import Choices
 
 LAYOUTS = FREEDOMS["layout"].choices
+DELAYS = FREEDOMS["delay"].choices
 #: Bytes of decisions that one node's modes take at most (three operands).
 MODE_BYTES = 24
 
@@ -32,6 +33,8 @@ def node_modes(
         out["device", (v,)] = role
         if features.streams > 1 and choices.chance(30):
             out["stream", (v,)] = 1 + choices.below(min(features.streams, 4) - 1)
+        if features.delay and choices.chance(14):
+            out["delay", (v,)] = DELAYS[1 + choices.below(len(DELAYS) - 1)]
         if features.compile and choices.chance(30):
             out["compile", (v,)] = True
     if op in features.in_place and choices.chance(40):

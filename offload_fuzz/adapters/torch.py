@@ -32,6 +32,8 @@ CARRIERS = {"bfloat16": "int16", "float8_e4m3fn": "uint8", "float8_e5m2": "uint8
 INSTALL = "see pytorch.org/get-started for PyTorch's own ways to install it"
 READ_ONLY = np.broadcast_to(np.zeros(1), (1,))
 STREAMS = 4  # as many as the `stream` freedom has choices
+#: How long a delay is: about a millisecond at the clock rates of GPUs, in cycles.
+DELAY_CYCLES = 2_000_000
 
 SQUARE, ROW = (2, 2), (17,)
 REDUCE = {"axis": (0,), "keepdims": False}
@@ -133,6 +135,7 @@ class TorchDevice:
             transfers=("blocking", "async") if self._streams else ("blocking",),
             in_place=frozenset(op for op in self._ops.into if op in ops and self._writes_in_place(op, ops[op])),
             release=bool(self._streams),
+            delay=bool(self._streams) and hasattr(getattr(self.torch, self.device.type, None), "_sleep"),
             # a blocking copy returns when done; an async one reads pinned memory that this adapter filled before
             source_free={"blocking": "return", "async": "return"},
             aliasing=ALIASING,
@@ -197,6 +200,11 @@ class TorchDevice:
     def wait(self, stream: int, event: Any) -> None:
         """Make what follows on the stream wait for the event."""
         self._streams[stream].wait_event(event)
+
+    def delay(self, stream: int) -> None:
+        """Let the stream spin for about a millisecond, as PyTorch's own tests of streams do."""
+        self._enter(stream)
+        getattr(self.torch, self.device.type)._sleep(DELAY_CYCLES)
 
     def synchronize(self, stream: int | None = None, event: Any = None) -> None:
         """Wait on the host for an event, for a stream, or for all streams."""

@@ -214,6 +214,13 @@ class ValidatingDevice:
         self._check_event(call, event)
         self.inner.wait(stream, event.event)
 
+    def delay(self, stream: int) -> None:
+        """Checks that it is declared, and the stream."""
+        call = _Call(self.name, f"delay({stream!r})")
+        call.hold(bool(self.features.delay), FUZZER, "delay is called", "declared")
+        self._check_stream(call, stream)
+        self.inner.delay(stream)
+
     def synchronize(self, stream: int | None = None, event: Marked | None = None) -> None:
         """Checks the stream or the event."""
         call = _Call(self.name, "synchronize")

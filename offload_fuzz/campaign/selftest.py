@@ -34,6 +34,7 @@ FEATURES: dict[str, Callable[[Features], bool]] = {
     "in_place": lambda f: bool(f.in_place),
     "compile": lambda f: bool(f.compile),
     "donate": lambda f: bool(f.donate),
+    "delay": lambda f: f.delay and f.streams > 1,
     "peers": lambda f: f.peers is not None,
     "transfers": lambda f: "async" in f.transfers,
     "source_free": lambda f: any(when in ("return", "completion") for when in f.source_free.values()),

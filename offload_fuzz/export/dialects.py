@@ -56,6 +56,8 @@ class Dialect(Protocol):
 
     def mark(self, c: s.Record | s.Wait | s.Synchronize | s.SynchronizeEvent, event: str) -> list[str]: ...
 
+    def delay(self, c: s.Delay) -> list[str]: ...
+
     def release(self, c: s.Release, given: str) -> list[str]: ...
 
 
@@ -144,6 +146,9 @@ class Protocolled:
             case s.Synchronize():
                 return [f"{self.name}.synchronize(stream={c.stream})"]
         return [f"{self.name}.synchronize(event={event})"]
+
+    def delay(self, c: s.Delay) -> list[str]:
+        return [f"{self.name}.delay({c.stream})"]
 
     def release(self, c: s.Release, given: str) -> list[str]:
         return [f"{self.name}.release({given}, stream={c.stream})"]

@@ -84,6 +84,9 @@ class Jax:
     def mark(self, c: s.Record | s.Wait | s.Synchronize | s.SynchronizeEvent, event: str) -> list[str]:
         return []  # order follows from the data
 
+    def delay(self, c: s.Delay) -> list[str]:
+        return []  # there are no streams
+
     def release(self, c: s.Release, given: str) -> list[str]:
         return [f"{given}.delete()"]
 

@@ -28,8 +28,8 @@ SHOWN: dict[type, tuple[str, ...]] = {
     s.Download: ("transfer", "route"),
     s.Copy: ("transfer", "route"),
     s.Overwrite: ("overwrite",),
-    s.Launch: ("stream", "reuse"),
-    s.LaunchCompiled: ("compile", "stream"),
+    s.Launch: ("stream", "reuse", "delay"),
+    s.LaunchCompiled: ("compile", "stream", "delay"),
 }
 
 
@@ -188,6 +188,8 @@ class _Writer:
                 return self.region(c)
             case s.Overwrite():
                 return [f"{self.backing[c.buffer]}[:] = {OVERWRITTEN:#x}  # nobody needs the source any more"]
+            case s.Delay():
+                return self.dialects[c.place].delay(c)
             case s.Release():
                 return self.dialects[c.place].release(c, self.names[c.buffer])
         event = f"event{c.event}" if not isinstance(c, s.Synchronize) else ""

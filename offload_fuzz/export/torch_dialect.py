@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from offload_fuzz import schedule as s
+from offload_fuzz.adapters.torch import DELAY_CYCLES
 from offload_fuzz.device import Place
 from offload_fuzz.export.dialects import Fresh, Opening, region_lines
 from offload_fuzz.export.trace import Module, Name, Traced, Untraceable, dtype_text, statements
@@ -120,6 +121,9 @@ class Torch:
             case s.Synchronize():
                 return [f"{self.name}_streams[{c.stream}].synchronize()"]
         return [f"{event}.synchronize()"]
+
+    def delay(self, c: s.Delay) -> list[str]:
+        return [*self._enter(c.stream), f"torch.{self.place.device.device.type}._sleep({DELAY_CYCLES})"]
 
     def release(self, c: s.Release, given: str) -> list[str]:
         return [f"{given}.record_stream({self.name}_streams[{c.stream}])", f"{given}.untyped_storage().resize_(0)"]

@@ -375,6 +375,17 @@ class SpreadsLaunches(Queued):
         return super().launch(op, operands, attributes, stream=self.turn, **more)
 
 
+class MovesWhatIsDelayed(Queued):
+    busy = -1
+
+    def delay(self, stream: int) -> None:
+        self.busy = stream
+
+    def launch(self, op: str, operands: Any, attributes: Any, *, stream: int = 0, **more: Any) -> Any:
+        stream = (stream + 1) % self.features.streams if stream == self.busy else stream
+        return super().launch(op, operands, attributes, stream=stream, **more)
+
+
 class BlockingIsAsync(Queued):
     def upload(self, array: Array, *, stream: int = 0, blocking: bool = True) -> Any:
         return super().upload(np.array(array), stream=stream, blocking=False)
@@ -454,6 +465,7 @@ LIARS: dict[str, list[type]] = {
     "streams_in_order": [SpreadsLaunches],
     "ops_in_order": [FallsBack],
     "events": [WaitsForNothing],
+    "delay": [MovesWhatIsDelayed],
     "synchronize": [SubmitsOnly],
     "release_in_order": [FreesAtOnce],
     "release_frees": [NeverFrees],

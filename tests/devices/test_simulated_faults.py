@@ -59,6 +59,14 @@ def across_streams(d: Simulated, p: Simulated) -> Any:
     return d.download(d.launch("abs", [y], {}, stream=0), stream=0)
 
 
+def across_streams_late(d: Simulated, p: Simulated) -> Any:
+    x = d.upload(X, stream=1)
+    d.delay(1)
+    y = d.launch("negative", [x], {}, stream=1)
+    d.wait(0, d.record(1))
+    return d.download(d.launch("abs", [y], {}, stream=0), stream=0)
+
+
 def across_devices(d: Simulated, p: Simulated) -> Any:
     y = d.launch("negative", [d.upload(X)], {}, stream=1)
     p.wait(0, d.record(1))
@@ -112,6 +120,7 @@ SEQUENCES: dict[str, Sequence] = {
     "upload_returns_early": overwritten_source(blocking=True),
     "download_returns_early": download_early,
     "wait_ignored": across_streams,
+    "wait_gives_up": across_streams_late,
     "peer_event_ignored": across_devices,
     "freed_while_in_use": released_after_use,
     "in_place_write_lost": in_place_on_a_strided_buffer,

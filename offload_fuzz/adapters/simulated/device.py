@@ -26,7 +26,7 @@ from offload_fuzz.adapters.simulated.memory import (
     span,
 )
 from offload_fuzz.adapters.simulated.profiles import PROFILES, features_of
-from offload_fuzz.adapters.simulated.queues import Event, Queues, finish, kernel
+from offload_fuzz.adapters.simulated.queues import DELAY, Event, Queues, finish, kernel
 from offload_fuzz.adapters.simulated.subnormals import flushed
 from offload_fuzz.adapters.simulated.views import VIEWS
 from offload_fuzz.errors import UsageError, one_of
@@ -317,6 +317,10 @@ class Simulated:
         """What is issued on the stream from now on comes after the event, which may be of another simulated device."""
         if self.hooks.waits(True, event, self.name):
             self.queues.issue(stream, event)
+
+    def delay(self, stream: int) -> None:
+        """What is issued on the stream from now on runs only where a synchronisation requires it."""
+        self.queues.issue(stream, DELAY)
 
     def synchronize(self, *, stream: int | None = None, event: Event | None = None) -> None:
         """Return when the event has happened, or when a stream, or every stream, is done."""

@@ -179,6 +179,7 @@ def features_of(profile: Profile, name: str, index: int = 0) -> Features:
         peers=peers_of(profile, index),
         release=True,
         compile=profile.compile,
+        delay=not profile.blocking,
         source_free={"blocking": "return", "async": "completion"},
         aliasing=ALIASING,
         deterministic=False,

@@ -43,6 +43,10 @@ def _several(bench: Bench) -> str:
     return _counting(bench) if bench.features.streams > 1 else "there are not two streams"
 
 
+def _delays(bench: Bench) -> str:
+    return _declared("delay")(bench) or _streams(bench)
+
+
 def _async(bench: Bench) -> str:
     return "" if bench.has_async and bench.features.streams else "async is not among the transfers"
 
@@ -170,6 +174,8 @@ PROMISES: dict[str, Promise] = {p.name: p for p in (
          "let a fallback to the host wait for the stream that makes its operands", _streams),
     _row("order", "events", "what follows a wait sees all that came before the record", ordering.events,
          "record the event on its stream when it is called, and make the other stream wait for it", _several),
+    _row("order", "delay", "what follows a delay comes all the same, in order", ordering.delay,
+         "put the delay on the stream, as a kernel that only takes time", _delays),
     _row("order", "synchronize", "synchronize returns when stream, event or device is done", ordering.synchronize,
          "wait for the work itself, not for its submission", _streams),
     _row("order", "release_in_order", "released memory is reused only after what was issued before",

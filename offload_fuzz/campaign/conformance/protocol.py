@@ -62,6 +62,8 @@ def _calls(bench: Bench) -> Iterator[tuple[str, tuple[Any, ...], dict[str, Any]]
         yield "synchronize", (), {}
         yield "synchronize", (), {"stream": 0}
         yield "synchronize", (), {"event": 0}
+    if f.delay:
+        yield "delay", (0,), {}
     if f.compile:
         yield "launch_compiled", (0, 0, 0), bench.modes(0)
     if f.release:

@@ -1,0 +1,112 @@
+"""How the choices of a plan become commands, and what a device does with them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from offload_fuzz.adapters.pool import open_places
+from offload_fuzz.adapters.simulated import make
+from offload_fuzz.device import Place
+from offload_fuzz.finding.examine import Examiner
+from offload_fuzz.happens_before import prove
+from offload_fuzz.lower import lower
+from offload_fuzz.plan import Plan
+from offload_fuzz.program import Builder, Program
+from offload_fuzz.schedule import Copy, Delay, Schedule
+
+PLACES = open_places(("simulated:0", "simulated:1", "simulated:2"))
+RING = open_places(("simulated.multichip:0", "simulated.multichip:1", "simulated.multichip:2"))
+HOSTED = open_places(("numpy", "simulated:0"))
+
+
+def chain(count: int = 2) -> Program:
+    """v1 = negative v0, v2 = negative v1, ... of float32[2,3]; the last is returned."""
+    b = Builder()
+    v = b.input(np.arange(1, 7, dtype=np.float32).reshape(2, 3))
+    for _ in range(count):
+        v = b.apply("negative", v)
+    return b.returns(v)
+
+
+def lowered(program: Program, choices: dict[Any, Any], places: tuple[Place, ...] = PLACES) -> Schedule:
+    """The schedule, which is proved and gives the plain plan's results on lawful devices."""
+    plan = Plan(choices, 5)
+    schedule = lower(program, plan, places)
+    assert prove(schedule) is None
+    examiner = Examiner(places)
+    assert examiner.verdicts(examiner.trial(program, [Plan({}), plan])) == []
+    return schedule
+
+
+def kinds(schedule: Schedule) -> list[str]:
+    """The names of the commands without those that synchronise or release."""
+    return [n for c in schedule.commands if (n := type(c).__name__) not in ("Synchronize", "Release")]
+
+
+# --------------------------------------------------------------------------------------------------------------- route
+AWAY = {("device", (1,)): 1, ("device", (2,)): 2}
+
+
+@pytest.mark.parametrize(
+    ("route", "places", "expected"),
+    [
+        ("direct", PLACES, ["Upload", "Launch", "Copy", "Launch", "Download"]),
+        ("host", PLACES, ["Upload", "Launch", "Download", "Upload", "Launch", "Download"]),
+        ("third device", PLACES, ["Upload", "Launch", "Copy", "Copy", "Launch", "Download"]),
+        ("third device", PLACES[:3], ["Upload", "Launch", "Copy", "Launch", "Download"]),
+        ("direct", HOSTED, ["Upload", "Launch", "Download", "Upload", "Launch", "Download"]),
+    ],
+)
+def test_a_value_goes_the_way_that_the_plan_says_where_there_is_one(
+    route: str, places: tuple[Place, ...], expected: list[str]
+) -> None:
+    choices: dict[Any, Any] = dict(AWAY) | ({("route", (2, 0)): route} if route != "direct" else {})
+    assert kinds(lowered(chain(), choices, places)) == expected
+
+
+def test_chips_that_are_not_neighbours_pass_a_value_on_over_the_one_between_them() -> None:
+    choices: dict[Any, Any] = {("device", (1,)): 1, ("device", (2,)): 3}
+    assert "Copy" not in kinds(lowered(chain(), choices, RING))
+    schedule = lowered(chain(), choices | {("route", (2, 0)): "third device"}, RING)
+    assert [(c.source_place, c.place) for c in schedule.commands if isinstance(c, Copy)] == [(1, 2), (2, 3)]
+
+
+# --------------------------------------------------------------------------------------------------------------- delay
+@pytest.mark.parametrize(
+    ("delay", "place", "expected"),
+    [
+        ("copy", 2, ["Upload", "Launch", "Delay", "Record", "Wait", "Copy", "Launch"]),
+        ("launch", 2, ["Upload", "Launch", "Record", "Wait", "Copy", "Delay", "Launch"]),
+        ("event", 1, ["Upload", "Launch", "Delay", "Record", "Wait", "Copy", "Launch"]),
+    ],
+)
+def test_a_stream_is_delayed_before_what_the_plan_says(delay: str, place: int, expected: list[str]) -> None:
+    choices: dict[Any, Any] = {**AWAY, ("delay", (2,)): delay, ("sync", ()): "minimal"}
+    schedule = lowered(chain(), choices)
+    assert kinds(schedule)[: len(expected)] == expected
+    assert next(c.place for c in schedule.commands if isinstance(c, Delay)) == place
+
+
+def test_a_device_without_streams_is_not_delayed() -> None:
+    choices: dict[Any, Any] = {("device", (1,)): 1, ("delay", (1,)): "launch"}
+    assert "Delay" not in kinds(lowered(chain(1), choices, HOSTED))
+
+
+@pytest.mark.parametrize("order", ["eager", "random", "late"])
+def test_what_a_simulated_stream_does_after_a_delay_waits_until_it_is_required(order: str) -> None:
+    device = make("simulated:0")
+    for seed in range(5):
+        device.reset(seed, order)
+        x = device.upload(np.ones(3, np.float32))
+        device.delay(1)
+        y = device.launch("negative", [x], {}, stream=1)
+        for _ in range(8):  # other streams go on
+            device.launch("abs", [x], {}, stream=2)
+        event = device.record(1)
+        before = event.has_happened, device.queues.queues[1].delays
+        device.wait(3, event)
+        assert device.download(device.launch("negative", [y], {}, stream=3), stream=3).tolist() == [1, 1, 1]
+        assert (before, event.has_happened, device.queues.queues[1].delays) == ((False, 1), True, 0)
