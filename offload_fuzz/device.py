@@ -16,6 +16,9 @@ Everything else is optional and declared in `features`; only then are further ar
     in_place: ops    `launch(..., out=buffer)` writes the result into the buffer of an operand
     donate: ops      `launch(..., donate=k)` gives the device the memory of operand k, where it may put the result; the
                      host does not use that buffer again
+    update: how: ops `launch(..., update=how)` brings the result to memory of its own in another way: "assign", by item
+                     assignment to a new array (setitem: to the region of a copy); "out", by `out=` a new array; "view",
+                     by an op that writes into a view of a larger array; "strided view", into one with gaps
     peers: name      copy(buffer, source, stream=..., blocking=...) -> buffer, from a device of the same `peers`;
                      events may be waited for across these devices; a tuple: names of links, one of which both have
     release          release(buffer, stream=...) gives the memory back in stream order
@@ -51,6 +54,7 @@ SHARING = ("last use", "never")
 ALIASING = ("fresh", "view", "may")
 TRANSFERS = ("blocking", "async", "shared")
 SHAPES = ("any", "pool")
+UPDATES = ("assign", "out", "view", "strided view")
 
 
 @runtime_checkable
@@ -74,6 +78,7 @@ class Features:
     ops: op -> dtypes it runs on, or None for all of `dtypes`. streams: 0 when calls return finished.
     source_free: per transfer mode, when the host may overwrite what it handed over. aliasing: per op, whether a result
     is fresh memory, a view of an operand, or may be either ("*": every other op). in_place, donate: ops, or "all".
+    update: one of `UPDATES` -> the ops that have it, or "all".
     place: what `place_of` must answer.
     shapes: "any", or "pool" where each new shape costs so much (a compiler runs) that inputs should share a few.
     out_of_memory: names of the exceptions that say so.
@@ -85,6 +90,7 @@ class Features:
     transfers: tuple[str, ...] = ("blocking",)
     in_place: frozenset[str] = frozenset()
     donate: frozenset[str] = frozenset()
+    update: Mapping[str, frozenset[str]] = field(factory=dict)
     peers: str | tuple[str, ...] | None = None
     release: bool = False
     compile: bool = False
@@ -191,6 +197,11 @@ def _parse_features(value: Mapping[str, Any], where: str) -> Features:
     for key in ("in_place", "donate"):
         if key in given:
             given[key] = frozenset(ops) if given[key] == "all" else frozenset(given[key])
+    ways = dict(given.get("update", {}))
+    for way in ways:
+        if way not in UPDATES:
+            raise one_of("update", way, UPDATES, where)
+    given["update"] = {way: frozenset(ops) if of == "all" else frozenset(of) for way, of in ways.items()}
     return Features(ops=ops, dtypes=dtypes, **given)
 
 

@@ -240,6 +240,8 @@ def _launch(x: _Execution, c: s.Launch) -> None:
     if c.donated is not None:
         arguments["donate"] = c.donated
         registers[c.operands[c.donated]] = None
+    if c.update is not None:
+        arguments["update"] = c.update
     registers[c.target] = buffer = port.launch(c.op, operands, dict(c.attributes), **arguments)
     x.check_place(port, c.value, buffer)
 

@@ -89,7 +89,8 @@ class Launch:
 
     in_place: the operand's position whose storage `target` is, else None. view: `target` is (or may be) a view of the
     bytes of an operand, whose storage it shares; nothing is written there. donated: the operand's position whose memory
-    the device is given, which releases it as `Release` does; else None.
+    the device is given, which releases it as `Release` does; else None. update: how the result comes to its own memory,
+    a choice of the freedom of that name; None: as the device likes.
     """
 
     place: int
@@ -103,6 +104,7 @@ class Launch:
     blocking: bool
     view: bool = False
     donated: int | None = None
+    update: str | None = None
 
 
 @define(unsafe_hash=True)

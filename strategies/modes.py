@@ -12,6 +12,7 @@ from offload_fuzz.program import Program
 from .choices import Choices
 
 LAYOUTS = FREEDOMS["layout"].choices
+UPDATES = FREEDOMS["update"].choices
 DELAYS = FREEDOMS["delay"].choices
 #: Bytes of decisions that one node's modes take at most (three operands).
 MODE_BYTES = 24
@@ -33,6 +34,10 @@ def node_modes(
         out["device", (v,)] = role
         if features.streams > 1 and choices.chance(30):
             out["stream", (v,)] = 1 + choices.below(min(features.streams, 4) - 1)
+        if features.update and choices.chance(24):
+            way = UPDATES[1 + choices.below(len(UPDATES) - 1)]
+            if op in features.update.get(way, ()):
+                out["update", (v,)] = way
         if features.delay and choices.chance(14):
             out["delay", (v,)] = DELAYS[1 + choices.below(len(DELAYS) - 1)]
         if features.compile and choices.chance(30):

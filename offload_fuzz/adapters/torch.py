@@ -21,6 +21,7 @@ from attrs import evolve
 from offload_fuzz.adapters import torch_elementwise, torch_shaping
 from offload_fuzz.adapters.torch_neural import PROBES as NEURAL
 from offload_fuzz.adapters.torch_ops import ALIASING, Tensor, TorchOps
+from offload_fuzz.adapters.torch_updates import updated, ways
 from offload_fuzz.contract_files import shipped_contracts
 from offload_fuzz.device import Features
 from offload_fuzz.errors import InternalError, MissingDevice, UsageError
@@ -128,12 +129,14 @@ class TorchDevice:
         dtypes = frozenset(d for d in self._ops.dtypes if self._has(partial(self._ones, (1,), d), f"dtype {d}"))
         asked = {op: frozenset(d for d in dtypes if self._has_op(op, d, dtypes)) for op in self._runs}
         ops = {op: found for op, found in asked.items() if found}
+        self._written = frozenset(op for op in self._ops.into if op in ops and self._writes_in_place(op, ops[op]))
         self.features = Features(
             ops=ops,
             dtypes=dtypes,
             streams=len(self._streams),
             transfers=("blocking", "async") if self._streams else ("blocking",),
-            in_place=frozenset(op for op in self._ops.into if op in ops and self._writes_in_place(op, ops[op])),
+            in_place=self._written,
+            update=ways(ops, self._written),
             release=bool(self._streams),
             delay=bool(self._streams) and hasattr(getattr(self.torch, self.device.type, None), "_sleep"),
             # a blocking copy returns when done; an async one reads pinned memory that this adapter filled before
@@ -183,10 +186,16 @@ class TorchDevice:
         attributes: dict[str, Any],
         out: Tensor | None = None,
         stream: int = 0,
+        update: str | None = None,
     ) -> Tensor:
-        """Run `op`, into `out` (an operand) if given, unless several of its elements share memory."""
+        """Run `op`, into `out` (an operand) if given, unless several of its elements share memory.
+
+        update: the result is put into memory made for it, by assignment or by the op's own `out=`.
+        """
         if self._streams:
             self._enter(stream)
+        if update is not None:
+            return updated(self._ops, op, operands, attributes, update)
         if out is None or 0 in out.stride():
             return self._runs[op](operands, attributes)
         return self._ops.into[op](operands, out)

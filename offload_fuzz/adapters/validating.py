@@ -130,6 +130,7 @@ class ValidatingDevice:
         attributes: Mapping[str, Any],
         out: Checked | None = None,
         donate: int | None = None,
+        update: str | None = None,
         **modes: Any,
     ) -> Checked:
         """Checks op, operands, attributes, `out`, `donate`, modes; that the adapter leaves its arguments."""
@@ -151,6 +152,10 @@ class ValidatingDevice:
             call.hold(any(b is out for b in operands), FUZZER, "out is another buffer", "one of the operands")
             call.hold(out.type == result, FUZZER, f"out is {out.type}", str(result))
             arguments["out"] = out.buffer
+        if update is not None:
+            declared = op in self.features.update.get(update, ())
+            call.hold(declared, FUZZER, f"update={update!r} is given", f"declared for {op}")
+            arguments["update"] = update
         if donate is not None:
             call.hold(op in self.features.donate, FUZZER, "donate= is given", f"only for ops in donate, not {op}")
             there = type(donate) is int and 0 <= donate < len(operands)

@@ -35,6 +35,7 @@ FEATURES: dict[str, Callable[[Features], bool]] = {
     "compile": lambda f: bool(f.compile),
     "donate": lambda f: bool(f.donate),
     "delay": lambda f: f.delay and f.streams > 1,
+    "update": lambda f: any(f.update.values()),
     "peers": lambda f: f.peers is not None,
     "transfers": lambda f: "async" in f.transfers,
     "source_free": lambda f: any(when in ("return", "completion") for when in f.source_free.values()),

@@ -120,6 +120,7 @@ class Protocolled:
         self, c: s.Launch, given: Sequence[str], made: str, types: Sequence[ArrayType], fresh: Fresh
     ) -> list[str]:
         out = "" if c.in_place is None else f", out={given[c.in_place]}"
+        out += "" if c.update is None else f", update={c.update!r}"
         attributes = f"{{{', '.join(f'{k!r}: {source(v)}' for k, v in c.attributes.items())}}}"
         call = f"{self.name}.launch({c.op!r}, [{', '.join(given)}], {attributes}{out}{self._arguments(c.stream)})"
         return [f"{made} = {call}"]

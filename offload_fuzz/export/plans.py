@@ -28,7 +28,7 @@ SHOWN: dict[type, tuple[str, ...]] = {
     s.Download: ("transfer", "route"),
     s.Copy: ("transfer", "route"),
     s.Overwrite: ("overwrite",),
-    s.Launch: ("stream", "reuse", "delay"),
+    s.Launch: ("stream", "reuse", "update", "delay"),
     s.LaunchCompiled: ("compile", "stream", "delay"),
 }
 

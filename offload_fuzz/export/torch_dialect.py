@@ -36,7 +36,9 @@ class Torch:
                 f"{self.name}_streams = [torch.accelerator.current_stream({self.name})]",
                 f"{self.name}_streams += [torch.Stream(device={self.name}) for _ in range(3)]",
             ]
-        return Opening("PyTorch", ("import torch", "import torch.nn.functional as F"), tuple(setup), (TORCH_UPLOAD,))
+        return Opening(
+            "PyTorch", ("import torch", "import torch.nn.functional as F"), tuple(setup), (TORCH_UPLOAD, TORCH_MEMORY)
+        )
 
     def begin(self, seed: int) -> list[str]:
         self.stream = 0
@@ -97,7 +99,22 @@ class Torch:
     def launch(
         self, c: s.Launch, given: Sequence[str], made: str, types: Sequence[ArrayType], fresh: Fresh
     ) -> list[str]:
+        if c.update is not None:
+            return [*self._enter(c.stream), *self._update(c, given, made, types, fresh)]
         return [*self._enter(c.stream), *self._op(c.op, given, c.attributes, made, types, fresh, c.in_place)]
+
+    def _update(
+        self, c: s.Launch, given: Sequence[str], made: str, types: Sequence[ArrayType], fresh: Fresh
+    ) -> list[str]:
+        """The result once more, into memory made for it."""
+        result = fresh()
+        lines = self._op(c.op, given, c.attributes, result, types, fresh)
+        lines.append(f"{made} = memory_for({result}, {c.update!r})")
+        if c.op == "setitem" or c.update == "assign":
+            return [*lines, f"{made}[...] = {result}"]
+        operands = [Traced([n], self.ops.dtypes[t.dtype], t.shape) for n, t in zip(given, types, strict=True)]
+        target = Traced([made], operands[0].dtype, types[0].shape)
+        return [*lines, *statements(c.op, lambda: self.ops.into[c.op](operands, target), made, fresh)]
 
     def region(
         self, c: s.LaunchCompiled, given: Sequence[str], made: Sequence[str], types: Sequence[Sequence[ArrayType]],
@@ -142,4 +159,14 @@ def upload(array, device):
     span = 1 + sum((n - 1) * step for n, step in zip(small.shape, x.stride()))
     memory = torch.empty(start + span, dtype=x.dtype, device=device)
     return memory.as_strided(small.shape, x.stride(), start).copy_(small).expand(x.shape)
+'''
+TORCH_MEMORY = '''
+def memory_for(result, update):
+    """A tensor for the elements of `result`: in memory of its own, in the middle of more, or in every second place."""
+    shape = tuple(result.shape)
+    if update == "view":
+        return result.new_empty(result.numel() + 2)[1:-1].view(shape)
+    if update == "strided view":
+        return result.new_empty((*shape[:-1], 2 * shape[-1] + 1))[..., 1::2] if shape else result.new_empty(3)[1]
+    return result.new_empty(shape)
 '''

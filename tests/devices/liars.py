@@ -386,6 +386,13 @@ class MovesWhatIsDelayed(Queued):
         return super().launch(op, operands, attributes, stream=stream, **more)
 
 
+class AssignsToTheOperand(Queued):
+    def launch(self, op: str, operands: Any, attributes: Any, *, update: str | None = None, **more: Any) -> Any:
+        if update == "assign" and op == "negative":
+            return super().launch(op, operands, attributes, out=operands[0], **more)
+        return super().launch(op, operands, attributes, update=update, **more)
+
+
 class BlockingIsAsync(Queued):
     def upload(self, array: Array, *, stream: int = 0, blocking: bool = True) -> Any:
         return super().upload(np.array(array), stream=stream, blocking=False)
@@ -461,6 +468,7 @@ LIARS: dict[str, list[type]] = {
     "view": [CopiesViews],
     "in_place": [WritesBesideOut, WritesAllOperands],
     "donate": [GivesMemoryTwice, WritesAnotherOperand],
+    "update": [AssignsToTheOperand],
     "compiled": [GivesResultsInOrder, GivesOneResult],
     "streams_in_order": [SpreadsLaunches],
     "ops_in_order": [FallsBack],

@@ -13,9 +13,9 @@ from offload_fuzz.device import Place
 from offload_fuzz.finding.examine import Examiner
 from offload_fuzz.happens_before import prove
 from offload_fuzz.lower import lower
-from offload_fuzz.plan import Plan
+from offload_fuzz.plan import FREEDOMS, Plan
 from offload_fuzz.program import Builder, Program
-from offload_fuzz.schedule import Copy, Delay, Schedule
+from offload_fuzz.schedule import Copy, Delay, Launch, Schedule
 
 PLACES = open_places(("simulated:0", "simulated:1", "simulated:2"))
 RING = open_places(("simulated.multichip:0", "simulated.multichip:1", "simulated.multichip:2"))
@@ -110,3 +110,40 @@ def test_what_a_simulated_stream_does_after_a_delay_waits_until_it_is_required(o
         device.wait(3, event)
         assert device.download(device.launch("negative", [y], {}, stream=3), stream=3).tolist() == [1, 1, 1]
         assert (before, event.has_happened, device.queues.queues[1].delays) == ((False, 1), True, 0)
+
+
+# -------------------------------------------------------------------------------------------------------------- update
+WAYS = FREEDOMS["update"].choices[1:]
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_an_update_is_one_launch_where_the_device_has_it(way: str) -> None:
+    choices: dict[Any, Any] = {("device", (1,)): 1, ("device", (2,)): 1, ("update", (1,)): way, ("update", (2,)): way}
+    found = [c.update for c in lowered(chain(), choices).commands if isinstance(c, Launch)]
+    assert found == [way, way]
+    reused = lowered(chain(), choices | {("reuse", (2,)): True})
+    assert [c.update for c in reused.commands if isinstance(c, Launch)] == [way, None]
+    without = lowered(chain(), choices, HOSTED)
+    assert [c.update for c in without.commands if isinstance(c, Launch)] == [None, None]
+
+
+@pytest.mark.parametrize("order", ["eager", "late"])
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("shape", [(), (3,), (0,), (2, 3), (2, 0, 4)])
+def test_an_updated_result_is_the_same_in_memory_of_its_own(shape: tuple[int, ...], way: str, order: str) -> None:
+    device = make("simulated:0")
+    device.reset(3, order)
+    x = np.arange(1, 1 + int(np.prod(shape)), dtype=np.int32).reshape(shape)
+    buffer = device.upload(x)
+    y = device.launch("negative", [buffer], {}, update=way)
+    if way == "strided view" and x.ndim and x.size > 1:
+        assert not y.is_contiguous
+    value = device.upload(np.full(x[..., :1].shape if x.ndim else (), 9, np.int32))
+    index = (*((None, None, None),) * (x.ndim - 1), (0, 1, None))[: x.ndim] if x.size else ((None,) * 3,) * x.ndim
+    if x.size or not x.ndim:
+        z = device.launch("setitem", [buffer, value], {"index": index}, update=way)
+        expected = x.copy()
+        expected[tuple(slice(*part) for part in index)] = 9
+        assert device.download(z).tolist() == expected.tolist()
+    assert device.download(y).tolist() == (-x).tolist()
+    assert device.download(buffer).tolist() == x.tolist()

@@ -113,6 +113,7 @@ SEQUENCES: dict[str, Sequence] = {
     "offset_wraps": one("negative", np.arange(40.0)),
     "last_chunk_lost": lambda d, p: d.download(d.upload(X)),
     "bounced_tail_lost": lambda d, p: p.download(p.upload(d.download(d.upload(X)))),
+    "strided_target_unwritten": lambda d, p: d.download(d.launch("abs", [d.upload(X)], {}, update="strided view")),
     "peer_copy_lost": lambda d, p: p.download(p.copy(d.upload(X), d)),
     "int64_narrowed": lambda d, p: d.download(d.upload(np.array([2**40 + 3, -5]))),
     "zero_sign_and_nan_lost": lambda d, p: d.download(d.upload(np.array([-0.0, 1.0]))),

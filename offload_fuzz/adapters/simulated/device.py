@@ -22,13 +22,14 @@ from offload_fuzz.adapters.simulated.memory import (
     downloaded,
     host_layout,
     is_bounced,
+    placed_for,
     shared_with_host,
     span,
 )
 from offload_fuzz.adapters.simulated.profiles import PROFILES, features_of
 from offload_fuzz.adapters.simulated.queues import DELAY, Event, Queues, finish, kernel
 from offload_fuzz.adapters.simulated.subnormals import flushed
-from offload_fuzz.adapters.simulated.views import VIEWS
+from offload_fuzz.adapters.simulated.views import VIEWS, getitem
 from offload_fuzz.errors import UsageError, one_of
 from offload_fuzz.ops.base import find_op
 from offload_fuzz.types import DTYPES, NAMES, Array, ArrayType
@@ -187,11 +188,13 @@ class Simulated:
         stream: int = 0,
         out: Buffer | None = None,
         donate: int | None = None,
+        update: str | None = None,
     ) -> Buffer:
         """The buffer of the result: `out`, a view of the operand, or memory that a kernel writes when it runs.
 
         An `out` that cannot hold the result, as two of its elements share their bytes, is left alone. A donated operand
-        is freed after the kernel, unless the result is a view of it.
+        is freed after the kernel, unless the result is a view of it. update: "assign" computes into memory of its own
+        and copies from there, but setitem, and "view", write the region of a copy; views lie in larger memory.
         """
         instruction = self._instruction(op, tuple([b.type for b in operands]), attributes)
         type, hooks = instruction.type, self.hooks
@@ -208,7 +211,8 @@ class Simulated:
         if target is not None and not in_place:
             target.storage.memory.share(target.storage)
         elif target is None:
-            target = self._allocate(type, 0, instruction.strides, instruction.nbytes, "result", op)
+            laid = instruction.strides, instruction.nbytes
+            target = self._allocate(type, *placed_for(update, type, *laid), "result", op)
 
         read, written, lawful_type = operands, target, instruction.lawful_type
         if self.tile and is_new and instruction.elementwise and (whole := tiles.whole([*operands, target], self.tile)):
@@ -233,7 +237,10 @@ class Simulated:
 
         launch, self.launches = self.launches, self.launches + 1
         stream = hooks.queue(stream, op, self.index)
-        if not hooks.direct(True, op):
+        if update is not None and is_new and (op == "setitem" or update == "assign"):
+            for run in self._in_two_steps(op, operands, attributes, target, compute, write):
+                self.queues.issue(stream, command(run))
+        elif not hooks.direct(True, op):
             self.queues.issue(stream, command(lambda: self.scratch.update(workspace=np.array(compute()))))
             self.queues.issue(stream, command(lambda: write(_reread(self.scratch["workspace"], written.type))))
         elif hooks.runs("stream", op) == "stream":
@@ -244,6 +251,26 @@ class Simulated:
         if donate is not None:
             self.release(operands[donate], stream=stream)
         return target
+
+    def _in_two_steps(
+        self,
+        op: str,
+        operands: Sequence[Buffer],
+        attributes: Mapping[str, Any],
+        target: Buffer,
+        compute: Callable[[], Any],
+        write: Callable[[Any], None],
+    ) -> tuple[Callable[[], None], Callable[[], None]]:
+        """What the kernels of an update do: the first makes what the second puts into its place, or writes over."""
+        if op == "setitem":
+            copied, value = operands
+            region = Buffer(target.storage, value.type, *getitem(target, value.type, attributes), target.place)
+            return (
+                lambda: write(np.array(self._array(copied, 0))),
+                lambda: self._array(region, WRITTEN).__setitem__(..., self._array(value, 1)),
+            )
+        made: list[Any] = []
+        return lambda: made.append(np.array(compute())), lambda: write(made.pop())
 
     def launch_compiled(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import math
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -80,6 +81,20 @@ def is_contiguous(type: ArrayType, strides: Strides) -> bool:
             return False
         step *= n
     return True
+
+
+def placed_for(update: str | None, type: ArrayType, strides: Strides, nbytes: int) -> tuple[int, Strides, int]:
+    """Offset, strides and storage size of a result of these strides and size: one element into larger memory if it is
+
+    written through a view; every second element of each row there if the view is strided.
+    """
+    item = type.np.itemsize
+    if update == "view":
+        return item, strides, nbytes + 2 * item
+    if update == "strided view" and type.ndim:
+        wide = (*type.shape[:-1], 2 * type.shape[-1] + 1)
+        return item, (*contiguous_strides(wide, item)[:-1], 2 * item), math.prod(wide) * item + item
+    return 0, strides, nbytes
 
 
 def span(type: ArrayType, strides: Strides) -> tuple[int, int]:

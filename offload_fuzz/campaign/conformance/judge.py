@@ -38,6 +38,7 @@ def declared(place: Place) -> dict[str, Any]:
         "source_free": {t: f.free_after(t) for t in f.transfers},
         "in_place": len(f.in_place),
         "donate": len(f.donate),
+        "update": {way: len(ops) for way, ops in f.update.items()},
         "compile": f.compile,
         "peers": f.peers,
         "release": f.release,

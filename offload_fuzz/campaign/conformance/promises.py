@@ -165,6 +165,8 @@ PROMISES: dict[str, Promise] = {p.name: p for p in (
          "declare the op 'may' or 'fresh' in aliasing", _aliasing("view")),
     _row("aliasing", "in_place", "out= is where the result goes, and nowhere else", computing.in_place,
          "write into out's own memory, or leave the op out of in_place", _declared("in_place")),
+    _row("aliasing", "update", "a result is the same however it comes to its place", together.update,
+         "write all elements of the result by the target's own strides and offset", _declared("update")),
     _row("aliasing", "donate", "a donated operand's memory holds the result or is free, not both", together.donate,
          "free the operand's memory after the kernel, unless the result lies there", _declared("donate")),
 

@@ -54,6 +54,8 @@ def _calls(bench: Bench) -> Iterator[tuple[str, tuple[Any, ...], dict[str, Any]]
     yield "launch", (0, 0, 0), {**bench.modes(0), **({"out": 0} if f.in_place else {})}
     if f.donate:
         yield "launch", (0, 0, 0), {**bench.modes(0), "donate": 0}
+    if f.update:
+        yield "launch", (0, 0, 0), {**bench.modes(0), "update": 0}
     if f.peers is not None:
         yield "copy", (0, 0), bench.modes(0, True)
     if f.streams:
