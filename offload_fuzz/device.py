@@ -19,6 +19,9 @@ Everything else is optional and declared in `features`; only then are further ar
     update: how: ops `launch(..., update=how)` brings the result to memory of its own in another way: "assign", by item
                      assignment to a new array (setitem: to the region of a copy); "out", by `out=` a new array; "view",
                      by an op that writes into a view of a larger array; "strided view", into one with gaps
+    destination: transfers "upload", "copy": they take `destination=`, the form of the new buffer: "offset", one element
+                     into larger memory; "strided", every second element of its rows. "download": it takes `into=`, a
+                     host array of any layout, which it fills, and nothing around it
     peers: name      copy(buffer, source, stream=..., blocking=...) -> buffer, from a device of the same `peers`;
                      events may be waited for across these devices; a tuple: names of links, one of which both have
     release          release(buffer, stream=...) gives the memory back in stream order
@@ -54,6 +57,7 @@ SHARING = ("last use", "never")
 ALIASING = ("fresh", "view", "may")
 TRANSFERS = ("blocking", "async", "shared")
 SHAPES = ("any", "pool")
+DESTINATIONS = ("upload", "download", "copy")
 UPDATES = ("assign", "out", "view", "strided view")
 
 
@@ -91,6 +95,7 @@ class Features:
     in_place: frozenset[str] = frozenset()
     donate: frozenset[str] = frozenset()
     update: Mapping[str, frozenset[str]] = field(factory=dict)
+    destination: frozenset[str] = frozenset()
     peers: str | tuple[str, ...] | None = None
     release: bool = False
     compile: bool = False
@@ -197,6 +202,10 @@ def _parse_features(value: Mapping[str, Any], where: str) -> Features:
     for key in ("in_place", "donate"):
         if key in given:
             given[key] = frozenset(ops) if given[key] == "all" else frozenset(given[key])
+    given["destination"] = frozenset(given.get("destination", ()))
+    for kind in given["destination"]:
+        if kind not in DESTINATIONS:
+            raise one_of("destination", kind, DESTINATIONS, where)
     ways = dict(given.get("update", {}))
     for way in ways:
         if way not in UPDATES:

@@ -62,6 +62,9 @@ FREEDOMS: dict[str, Freedom] = {
         Freedom("transfer", "edge", ("blocking", "async", "shared"), "transfers", "{operand} crosses {choice}"),
         Freedom("route", "edge", ("direct", "host", "third device"), "peers", "{operand} crosses over the {choice}"),
         Freedom(
+            "destination", "edge", ("own", "offset", "strided"), "destination", "{operand} arrives in {choice} memory"
+        ),
+        Freedom(
             "layout",
             "operand",
             ("contiguous", "fortran", "strided", "negative", "broadcast"),

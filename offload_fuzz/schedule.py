@@ -48,7 +48,8 @@ class Upload:
 
     source_free "return": the host's bytes are read before the call returns; "completion": when the command runs;
     "last use": the target shares the source's storage; "never": the source may not be written again. share: whether the
-    device is asked to use the host's array itself.
+    device is asked to use the host's array itself. destination: the form of the memory that elements go to, a choice of
+    the freedom of that name, as for other transfers; None: as the device likes.
     """
 
     place: int
@@ -58,6 +59,7 @@ class Upload:
     blocking: bool
     source_free: str
     share: bool = False
+    destination: str | None = None
 
 
 @define(unsafe_hash=True)
@@ -69,6 +71,7 @@ class Download:
     source: int
     target: int
     blocking: bool
+    destination: str | None = None
 
 
 @define(unsafe_hash=True)
@@ -81,6 +84,7 @@ class Copy:
     source: int
     target: int
     blocking: bool
+    destination: str | None = None
 
 
 @define(unsafe_hash=True)

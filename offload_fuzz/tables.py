@@ -19,6 +19,7 @@ class Role:
         "alias_of",
         "asynchronous",
         "delay",
+        "destination",
         "donate",
         "free",
         "in_place",
@@ -40,6 +41,7 @@ class Role:
         self.free = {True: f.free_after("blocking"), False: f.free_after("async")}  # by `blocking`
         self.shared = f.free_after("shared") if "shared" in f.transfers else None
         self.in_place, self.peers, self.release, self.alias_of = f.in_place, f.peers, f.release, f.alias_of
+        self.destination = f.destination
         self.update = f.update if number else {}
         self.donate, self.delay = f.donate, f.delay and f.streams > 0
 

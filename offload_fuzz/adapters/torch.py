@@ -21,7 +21,7 @@ from attrs import evolve
 from offload_fuzz.adapters import torch_elementwise, torch_shaping
 from offload_fuzz.adapters.torch_neural import PROBES as NEURAL
 from offload_fuzz.adapters.torch_ops import ALIASING, Tensor, TorchOps
-from offload_fuzz.adapters.torch_updates import updated, ways
+from offload_fuzz.adapters.torch_updates import memory_for, updated, ways
 from offload_fuzz.contract_files import shipped_contracts
 from offload_fuzz.device import Features
 from offload_fuzz.errors import InternalError, MissingDevice, UsageError
@@ -136,6 +136,7 @@ class TorchDevice:
             streams=len(self._streams),
             transfers=("blocking", "async") if self._streams else ("blocking",),
             in_place=self._written,
+            destination=frozenset(("upload", "download")),
             update=ways(ops, self._written),
             release=bool(self._streams),
             delay=bool(self._streams) and hasattr(getattr(self.torch, self.device.type, None), "_sleep"),
@@ -150,20 +151,30 @@ class TorchDevice:
             self.implement(op, function)
 
     # ------------------------------------------------------------------------------------------------- protocol
-    def upload(self, array: Array, stream: int = 0, blocking: bool = True) -> Tensor:
-        """A tensor of `array`'s elements on the device in its layout: gaps, stride 0, offset, no negative stride."""
+    def upload(self, array: Array, stream: int = 0, blocking: bool = True, destination: str | None = None) -> Tensor:
+        """A tensor of `array`'s elements on the device in its layout: gaps, stride 0, offset, no negative stride.
+
+        destination: in a view of a larger tensor instead.
+        """
         if self._streams:
             self._enter(stream)
         source = self._alias(array)
         if self._on_cpu or blocking:
+            if destination is not None:
+                return memory_for(source, destination, self.device).copy_(source)
             return self._copy(source)
         staging = self.torch.empty_like(source, pin_memory=True).copy_(source)
+        if destination is not None:
+            return memory_for(source, destination, self.device).copy_(staging, non_blocking=True)
         return staging.to(self.device, non_blocking=True)
 
-    def download(self, buffer: Tensor, stream: int = 0, blocking: bool = True) -> Array:
-        """A host array of the tensor's elements, which PyTorch never writes again."""
+    def download(self, buffer: Tensor, stream: int = 0, blocking: bool = True, into: Array | None = None) -> Array:
+        """A host array of the tensor's elements, which PyTorch never writes again; `into` if that is given."""
         if self._streams:
             self._enter(stream)
+        if into is not None:
+            self._alias(into).copy_(buffer, non_blocking=not blocking)
+            return into
         if buffer.is_conj() or buffer.is_neg():  # such views are resolved when they are read
             buffer = buffer.resolve_conj().resolve_neg()
         if self._on_cpu:

@@ -31,11 +31,13 @@ def updated(ops: TorchOps, op: str, operands: list[Tensor], attributes: dict[str
     return target
 
 
-def memory_for(result: Tensor, update: str) -> Tensor:
+def memory_for(result: Tensor, how: str, device: Any = None) -> Tensor:
     """A tensor for the elements of `result`: in memory of its own, in the middle of more, or in every second place."""
     shape = tuple(result.shape)
-    if update == "view":
-        return result.new_empty(result.numel() + 2)[1:-1].view(shape)
-    if update == "strided view":
-        return result.new_empty((*shape[:-1], 2 * shape[-1] + 1))[..., 1::2] if shape else result.new_empty(3)[1]
-    return result.new_empty(shape)
+    if how in ("view", "offset"):
+        return result.new_empty(result.numel() + 2, device=device)[1:-1].view(shape)
+    if how in ("strided view", "strided"):
+        space = (*shape[:-1], 2 * shape[-1] + 1) if shape else (3,)
+        whole = result.new_empty(space, device=device)
+        return whole[..., 1::2] if shape else whole[1]
+    return result.new_empty(shape, device=device)

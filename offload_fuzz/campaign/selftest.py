@@ -36,6 +36,7 @@ FEATURES: dict[str, Callable[[Features], bool]] = {
     "donate": lambda f: bool(f.donate),
     "delay": lambda f: f.delay and f.streams > 1,
     "update": lambda f: any(f.update.values()),
+    "destination": lambda f: bool(f.destination),
     "peers": lambda f: f.peers is not None,
     "transfers": lambda f: "async" in f.transfers,
     "source_free": lambda f: any(when in ("return", "completion") for when in f.source_free.values()),

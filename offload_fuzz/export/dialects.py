@@ -107,14 +107,20 @@ class Protocolled:
             found.append(f"blocking={blocking}")
         return "".join(f", {a}" for a in found)
 
+    def _to(self, c: s.Upload | s.Copy) -> str:
+        return "" if c.destination is None else f", destination={c.destination!r}"
+
     def upload(self, c: s.Upload, given: str, made: str, type: ArrayType, plain: bool) -> list[str]:
-        return [f"{made} = {self.name}.upload({given}{self._arguments(c.stream, c.blocking)})"]
+        to = self._to(c)
+        return [f"{made} = {self.name}.upload({given}{self._arguments(c.stream, c.blocking)}{to})"]
 
     def download(self, c: s.Download, given: str, made: str, type: ArrayType) -> list[str]:
+        if c.destination is not None:
+            return [f"{self.name}.download({given}, into={made}{self._arguments(c.stream, c.blocking)})"]
         return [f"{made} = {self.name}.download({given}{self._arguments(c.stream, c.blocking)})"]
 
     def copy(self, c: s.Copy, given: str, origin: str, made: str) -> list[str]:
-        return [f"{made} = {self.name}.copy({given}, {origin}{self._arguments(c.stream, c.blocking)})"]
+        return [f"{made} = {self.name}.copy({given}, {origin}{self._arguments(c.stream, c.blocking)}{self._to(c)})"]
 
     def launch(
         self, c: s.Launch, given: Sequence[str], made: str, types: Sequence[ArrayType], fresh: Fresh

@@ -59,6 +59,12 @@ class Torch:
     def upload(self, c: s.Upload, given: str, made: str, type: ArrayType, plain: bool) -> list[str]:
         carried = self._carried(type)
         array = given if carried is None else f"{given}.view({carried[0]})"
+        if c.destination is not None:
+            tensor = f"torch.from_numpy({array})" + ("" if carried is None else f".view({carried[1]})")
+            pinned = f"torch.empty_like({tensor}, pin_memory=True).copy_({tensor})"
+            source = tensor if self.cpu or c.blocking else pinned
+            target = f"memory_for({tensor}, {c.destination!r}, {self.name})"
+            return [*self._enter(c.stream), f"{made} = {target}.copy_({source}, non_blocking={not c.blocking})"]
         if not self.cpu and not c.blocking:
             tensor = f"torch.from_numpy({array})" + ("" if carried is None else f".view({carried[1]})")
             pinned = f"torch.empty_like({tensor}, pin_memory=True).copy_({tensor})"
@@ -71,6 +77,10 @@ class Torch:
         carried = self._carried(type)
         resolved = ".resolve_conj().resolve_neg()" if type.dtype.startswith("complex") else ""
         tensor = f"{given}{resolved}"
+        if c.destination is not None:
+            into = f"torch.from_numpy({made})" if carried is None else f"torch.from_numpy({made}.view({carried[0]}))"
+            into += "" if carried is None else f".view({carried[1]})"
+            return [*self._enter(c.stream), f"{into}.copy_({given}, non_blocking={not c.blocking})"]
         if self.cpu or c.blocking:
             host = f'{tensor}.to("cpu", copy=True)'
         else:
@@ -161,12 +171,14 @@ def upload(array, device):
     return memory.as_strided(small.shape, x.stride(), start).copy_(small).expand(x.shape)
 '''
 TORCH_MEMORY = '''
-def memory_for(result, update):
+def memory_for(result, how, device=None):
     """A tensor for the elements of `result`: in memory of its own, in the middle of more, or in every second place."""
     shape = tuple(result.shape)
-    if update == "view":
-        return result.new_empty(result.numel() + 2)[1:-1].view(shape)
-    if update == "strided view":
-        return result.new_empty((*shape[:-1], 2 * shape[-1] + 1))[..., 1::2] if shape else result.new_empty(3)[1]
-    return result.new_empty(shape)
+    if how in ("view", "offset"):
+        return result.new_empty(result.numel() + 2, device=device)[1:-1].view(shape)
+    if how in ("strided view", "strided"):
+        space = (*shape[:-1], 2 * shape[-1] + 1) if shape else (3,)
+        whole = result.new_empty(space, device=device)
+        return whole[..., 1::2] if shape else whole[1]
+    return result.new_empty(shape, device=device)
 '''

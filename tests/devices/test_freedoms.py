@@ -12,10 +12,12 @@ from offload_fuzz.adapters.simulated import make
 from offload_fuzz.device import Place
 from offload_fuzz.finding.examine import Examiner
 from offload_fuzz.happens_before import prove
+from offload_fuzz.host_arrays import HostMemory, destination, spilled
 from offload_fuzz.lower import lower
 from offload_fuzz.plan import FREEDOMS, Plan
 from offload_fuzz.program import Builder, Program
-from offload_fuzz.schedule import Copy, Delay, Launch, Schedule
+from offload_fuzz.schedule import Copy, Delay, Download, Launch, Schedule, Upload
+from offload_fuzz.types import ArrayType
 
 PLACES = open_places(("simulated:0", "simulated:1", "simulated:2"))
 RING = open_places(("simulated.multichip:0", "simulated.multichip:1", "simulated.multichip:2"))
@@ -147,3 +149,43 @@ def test_an_updated_result_is_the_same_in_memory_of_its_own(shape: tuple[int, ..
         assert device.download(z).tolist() == expected.tolist()
     assert device.download(y).tolist() == (-x).tolist()
     assert device.download(buffer).tolist() == x.tolist()
+
+
+# --------------------------------------------------------------------------------------------------------- destination
+@pytest.mark.parametrize("how", ["offset", "strided"])
+@pytest.mark.parametrize("places", [PLACES, HOSTED])
+def test_every_transfer_may_go_to_memory_of_a_form(how: str, places: tuple[Place, ...]) -> None:
+    choices: dict[Any, Any] = dict(AWAY) | {("destination", site): how for site in ((1, 0), (2, 0), (3, 0))}
+    commands = lowered(chain(), choices, places).commands
+    found = [(type(c).__name__, c.destination) for c in commands if isinstance(c, Upload | Download | Copy)]
+    if places is PLACES:
+        assert found == [("Upload", how), ("Copy", how), ("Download", how)]
+    else:  # only the last part of the way over the host, and what NumPy declares
+        assert found == [("Upload", how), ("Download", None), ("Upload", how), ("Download", how)]
+
+
+@pytest.mark.parametrize("how", ["offset", "strided"])
+@pytest.mark.parametrize("shape", [(), (3,), (0,), (2, 3), (2, 0, 4)])
+def test_a_destination_has_room_for_the_elements_and_shows_what_else_is_written(
+    shape: tuple[int, ...], how: str
+) -> None:
+    array, backing = destination(ArrayType("int16", shape), how, HostMemory())
+    assert (array.shape, array.dtype.name) == (shape, "int16")
+    assert np.shares_memory(array, backing) or not array.size
+    array[...] = 7
+    assert not spilled(backing, array)
+    backing[-1:] ^= 1
+    assert spilled(backing, array) == (backing.size > 0)
+
+
+def test_a_download_that_writes_beside_its_elements_is_found() -> None:
+    places = open_places(("simulated:0+download_into_gaps",))
+    choices: dict[Any, Any] = {("device", (1,)): 1, ("destination", (2, 0)): "strided"}
+    examiner = Examiner(places)
+    found = examiner.verdicts(examiner.trial(chain(1), [Plan(choices, 5)]))
+    assert any("host memory around buffer" in verdict.message for verdict in found)
+
+
+def test_an_old_plan_goes_to_memory_of_the_devices_own() -> None:
+    commands = lowered(chain(), dict(AWAY)).commands
+    assert {c.destination for c in commands if isinstance(c, Upload | Download | Copy)} == {None}

@@ -18,27 +18,20 @@ from offload_fuzz.adapters.simulated.memory import (
     Layout,
     Memory,
     Strides,
-    contiguous_strides,
-    downloaded,
-    host_layout,
-    is_bounced,
     placed_for,
-    shared_with_host,
-    span,
 )
 from offload_fuzz.adapters.simulated.profiles import PROFILES, features_of
 from offload_fuzz.adapters.simulated.queues import DELAY, Event, Queues, finish, kernel
 from offload_fuzz.adapters.simulated.subnormals import flushed
+from offload_fuzz.adapters.simulated.transfers import WRITTEN, Transfers
 from offload_fuzz.adapters.simulated.views import VIEWS, getitem
 from offload_fuzz.errors import UsageError, one_of
 from offload_fuzz.ops.base import find_op
-from offload_fuzz.types import DTYPES, NAMES, Array, ArrayType
+from offload_fuzz.types import DTYPES, Array, ArrayType
 
-UNFILLED = 0xFF  # what a downloaded array holds until its transfer has run: NaN in every float dtype
 DRAWN_ORDERS = ("late", "random", "late", "random", "late", "random", "late", "eager")
 REMEMBERED = 4096
 REGION = "compiled region"  # stands for the op of a kernel that is compiled from several
-WRITTEN = -1  # the use of a buffer that a kernel writes
 
 
 @frozen(eq=False, slots=True)
@@ -60,7 +53,7 @@ class Instruction:
     flushes: bool
 
 
-class Simulated:
+class Simulated(Transfers):
     """One simulated device. `reset` draws its order of commands and its lawful roundings from a seed.
 
     Under seed 0 every command runs when it is issued; other seeds draw one of `queues.ORDERS`, mostly not that.
@@ -90,82 +83,7 @@ class Simulated:
         self.scratch.clear()
         self.queues.reset(order or drawn, Draws(~seed))
 
-    # --------------------------------------------------------------------------------------------------- transfers
-    def upload(self, array: Array, *, stream: int = 0, blocking: bool = True) -> Buffer:
-        """A buffer of the host array's own layout; a DMA command reads the array when it runs."""
-        type = ArrayType(NAMES[array.dtype], array.shape)
-        if not self.hooks.copies(True, array):
-            return Buffer(shared_with_host(array), type, 0, array.strides, self.name)
-        offset, strides, nbytes = (0, *tiles.placed(type, self.tile)) if self.tile else host_layout(array, type)
-        buffer = self._allocate(type, offset, strides, nbytes, "upload")
-        bounced = is_bounced(array)
-
-        def transfer() -> None:
-            source = self.hooks.host_array(array)
-            self._move(self._array(buffer, WRITTEN), self.hooks.bounced(source) if bounced else source, "upload")
-
-        def put_off() -> None:
-            self.memory.arriving[buffer.storage.address] = transfer
-
-        at_once = blocking or self.hooks.arrives("completion") == "completion"
-        self._issue(stream, transfer if at_once else put_off, blocking, "upload")
-        return buffer
-
-    def download(self, buffer: Buffer, *, stream: int = 0, blocking: bool = True) -> Array:
-        """A new host array, filled when the command runs."""
-        type = buffer.type
-        array: Array = self.hooks.host_target(downloaded(type, UNFILLED), self.scratch)
-
-        def transfer() -> None:
-            self._move(array, self._array(buffer, "download"), "download")
-
-        self._issue(stream, transfer, blocking, "download")
-        return array
-
-    def copy(self, buffer: Buffer, source: Any = None, *, stream: int = 0, blocking: bool = True) -> Buffer:
-        """A copy of a peer's buffer, read when this device's command runs; in the same layout unless it overlaps."""
-        type, strides = buffer.type, buffer.strides
-        if buffer.overlaps_itself:
-            strides = contiguous_strides(type.shape, type.np.itemsize)
-        below, nbytes = span(type, strides)
-        if self.tile:
-            below, (strides, nbytes) = 0, tiles.placed(type, self.tile)
-        result = self._allocate(type, below, strides, nbytes, "copy")
-
-        def transfer() -> None:
-            self._move(self._array(result, WRITTEN), self._array(buffer, "copy"), "copy")
-
-        self._issue(stream, transfer, blocking, "copy")
-        return result
-
-    def _issue(self, stream: int, command: Callable[[], None], blocking: bool, kind: str) -> None:
-        stream = self.hooks.queue(stream, kind, self.index)
-        position = self.queues.issue_transfer(stream, command, kind, self.hooks.overtakes(False, kind))
-        if blocking and self.hooks.host_waits(True, kind):
-            finish(self.queues.queues[stream], position)
-
-    def _move(self, target: Array, source: Array, kind: str) -> None:
-        source = self.hooks.carried(source, kind)
-        moved = self.hooks.moved(source.nbytes, kind)
-        if moved >= source.nbytes:
-            target[...] = source
-            return
-        kept = np.ascontiguousarray(target).reshape(-1).view(np.uint8).copy()
-        kept[:moved] = np.ascontiguousarray(source).reshape(-1).view(np.uint8)[:moved]
-        target[...] = kept.view(target.dtype).reshape(target.shape)
-
     # ------------------------------------------------------------------------------------------------------ memory
-    def _allocate(self, type: ArrayType, offset: int, strides: Strides, nbytes: int, kind: str, op: str = "") -> Buffer:
-        place = self.hooks.placed(self.name, self.index, self.profile, kind, op)
-        nbytes = self.hooks.size(nbytes, kind)
-        if not self.memory.has_room(nbytes):
-            self.queues.synchronize()  # what was released on a stream is free once the stream has come to it
-            self.memory.collect()
-        return Buffer(self.memory.allocate(nbytes), type, offset, strides, place)
-
-    def _array(self, buffer: Buffer, use: int | str) -> Array:
-        return buffer.storage.memory.array(buffer, self.hooks.layout((buffer.offset, buffer.strides), buffer, use))
-
     def release(self, buffer: Buffer, *, stream: int = 0) -> None:
         """Give the buffer's storage back once the stream comes to it; every view of it ends."""
         storage = buffer.storage

@@ -83,15 +83,16 @@ def is_contiguous(type: ArrayType, strides: Strides) -> bool:
     return True
 
 
-def placed_for(update: str | None, type: ArrayType, strides: Strides, nbytes: int) -> tuple[int, Strides, int]:
-    """Offset, strides and storage size of a result of these strides and size: one element into larger memory if it is
+def placed_for(how: str | None, type: ArrayType, strides: Strides, nbytes: int) -> tuple[int, Strides, int]:
+    """Offset, strides and storage size of what has these strides and size.
 
-    written through a view; every second element of each row there if the view is strided.
+    how: "view" or "offset", one element into larger memory; "strided view" or "strided", every second element of each
+    row there; anything else: as it is.
     """
     item = type.np.itemsize
-    if update == "view":
+    if how in ("view", "offset"):
         return item, strides, nbytes + 2 * item
-    if update == "strided view" and type.ndim:
+    if how in ("strided view", "strided") and type.ndim:
         wide = (*type.shape[:-1], 2 * type.shape[-1] + 1)
         return item, (*contiguous_strides(wide, item)[:-1], 2 * item), math.prod(wide) * item + item
     return 0, strides, nbytes

@@ -13,7 +13,7 @@ from attrs import evolve, field, fields, frozen
 from offload_fuzz.adapters.simulated.views import VIEWS
 from offload_fuzz.contract import Contract
 from offload_fuzz.contract_files import contract_named
-from offload_fuzz.device import UPDATES, Features
+from offload_fuzz.device import DESTINATIONS, UPDATES, Features
 from offload_fuzz.errors import UsageError, one_of
 from offload_fuzz.ops.base import OPS, find_op
 from offload_fuzz.types import DTYPES, is_floating
@@ -179,6 +179,7 @@ def features_of(profile: Profile, name: str, index: int = 0) -> Features:
         in_place=frozenset(op.name for op in ops if op.elementwise),
         donate=frozenset(op.name for op in ops),
         update=dict.fromkeys(ways, fresh),
+        destination=frozenset(("download",) if profile.tile else DESTINATIONS),
         peers=peers_of(profile, index),
         release=True,
         compile=profile.compile,

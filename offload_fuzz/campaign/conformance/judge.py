@@ -40,6 +40,7 @@ def declared(place: Place) -> dict[str, Any]:
         "donate": len(f.donate),
         "update": {way: len(ops) for way, ops in f.update.items()},
         "compile": f.compile,
+        "destination": sorted(f.destination),
         "peers": f.peers,
         "release": f.release,
         "deterministic": f.deterministic,

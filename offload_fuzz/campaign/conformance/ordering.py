@@ -12,7 +12,7 @@ from offload_fuzz.campaign.conformance.bench import Bench, DeviceRaised, Violati
 from offload_fuzz.campaign.conformance.transfers import LAID_OUT, data, sample
 from offload_fuzz.campaign.loop import Campaign
 from offload_fuzz.campaign.settings import Settings
-from offload_fuzz.execute import arrange
+from offload_fuzz.host_arrays import arrange
 from offload_fuzz.types import Array, ArrayType
 
 SIZES = (5, 65_536)

@@ -11,7 +11,7 @@ from offload_fuzz.campaign.conformance.applied import Applied
 from offload_fuzz.campaign.conformance.bench import FEW, Bench, Violation, differs, same_bits
 from offload_fuzz.campaign.conformance.transfers import data, sample
 from offload_fuzz.enclosure import Enclosure
-from offload_fuzz.execute import arrange
+from offload_fuzz.host_arrays import arrange
 from offload_fuzz.ops.base import OPS
 from offload_fuzz.program import Builder
 from offload_fuzz.reference import evaluate_program, quiet
