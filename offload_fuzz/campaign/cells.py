@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, TypeAlias
 from attrs import define, field, frozen
 
 from offload_fuzz.device import Place, are_peers
-from offload_fuzz.execute import constant_axes
+from offload_fuzz.host_arrays import constant_axes
 from offload_fuzz.plan import FREEDOMS, Key, Plan
 from offload_fuzz.program import Program
 from offload_fuzz.schedule import HOST

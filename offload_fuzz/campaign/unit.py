@@ -39,7 +39,7 @@ from offload_fuzz.plan import Plan
 from offload_fuzz.reference import quiet
 from offload_fuzz.strategies import known_dtypes, known_ops, placements, seeded_cases
 from offload_fuzz.strategies.choices import Choices
-from offload_fuzz.strategies.modes import plan_for
+from offload_fuzz.strategies.modes import MODE_BYTES, plan_for
 from offload_fuzz.strategies.placements import coverage, parse_spec
 from offload_fuzz.trial import Planned, new_trial, run_plan
 
@@ -113,7 +113,7 @@ def plans_of(case: Case, entropy: bytes, spec: str, places: tuple[Place, ...]) -
         found = found[: LARGE_PLANS - 1]
     if any(p.features.shapes == "pool" for p in places):  # what was compiled for one plan serves the others
         found = [placement for placement in found for _ in range(PLANS_PER_COMPILATION)]
-    size = 16 + 32 * len(program.nodes)
+    size = 16 + MODE_BYTES * len(program.nodes)
     plans = [case.plan]
     for i, placement in enumerate(found):
         plans.append(plan_for(program, placement, places, Choices.expanded(entropy + i.to_bytes(4, "big"), size)))

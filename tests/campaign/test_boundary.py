@@ -23,7 +23,7 @@ from offload_fuzz.campaign.unit import Unit, open_workbench, plans_of
 from offload_fuzz.case import Case
 from offload_fuzz.device import Place
 from offload_fuzz.errors import UsageError
-from offload_fuzz.execute import arrange
+from offload_fuzz.host_arrays import arrange
 from offload_fuzz.lower import lower
 from offload_fuzz.ops.base import OPS
 from offload_fuzz.plan import FREEDOMS, Plan

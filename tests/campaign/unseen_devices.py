@@ -371,8 +371,8 @@ class ReadOnlyIsShared(NumpyDevice):
         super().__init__()
         self.name = "unseen:ReadOnlyIsShared"
 
-    def upload(self, array: Array) -> Array:
-        return super().upload(array) if array.flags.writeable else array
+    def upload(self, array: Array, destination: str | None = None) -> Array:
+        return super().upload(array, destination) if array.flags.writeable else array
 
 
 # ---------------------------------------------------------------------------------------------------- compiled regions

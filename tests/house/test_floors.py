@@ -31,7 +31,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "lower",
         "case",
     ),
-    ("adapters", "execute", "trial"),
+    ("adapters", "host_arrays", "execute", "trial"),
     ("strategies", "oracles"),
     ("finding", "campaign", "report", "export"),
     (

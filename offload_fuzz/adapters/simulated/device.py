@@ -19,26 +19,20 @@ from offload_fuzz.adapters.simulated.memory import (
     Layout,
     Memory,
     Strides,
-    contiguous_strides,
-    downloaded,
-    host_layout,
-    is_bounced,
-    shared_with_host,
-    span,
+    placed_for,
 )
 from offload_fuzz.adapters.simulated.profiles import PROFILES, features_of
-from offload_fuzz.adapters.simulated.queues import Event, Queues, finish, kernel
+from offload_fuzz.adapters.simulated.queues import DELAY, Event, Queues, finish, kernel
 from offload_fuzz.adapters.simulated.subnormals import flushed
-from offload_fuzz.adapters.simulated.views import VIEWS
+from offload_fuzz.adapters.simulated.transfers import WRITTEN, Transfers
+from offload_fuzz.adapters.simulated.views import VIEWS, getitem
 from offload_fuzz.errors import UsageError, one_of
 from offload_fuzz.ops.base import find_op
-from offload_fuzz.types import DTYPES, NAMES, Array, ArrayType
+from offload_fuzz.types import DTYPES, Array, ArrayType
 
-UNFILLED = 0xFF  # what a downloaded array holds until its transfer has run: NaN in every float dtype
 DRAWN_ORDERS = ("late", "random", "late", "random", "late", "random", "late", "eager")
 REMEMBERED = 4096
 REGION = "compiled region"  # stands for the op of a kernel that is compiled from several
-WRITTEN = -1  # the use of a buffer that a kernel writes
 
 
 @frozen(eq=False, slots=True)
@@ -60,7 +54,7 @@ class Instruction:
     flushes: bool
 
 
-class Simulated:
+class Simulated(Transfers):
     """One simulated device. `reset` draws its order of commands and its lawful roundings from a seed.
 
     Under seed 0 every command runs when it is issued; other seeds draw one of `queues.ORDERS`, mostly not that.
@@ -90,101 +84,7 @@ class Simulated:
         self.scratch.clear()
         self.queues.reset(order or drawn, Draws(~seed))
 
-    # --------------------------------------------------------------------------------------------------- transfers
-    def upload(self, array: Array, *, stream: int = 0, blocking: bool = True) -> Buffer:
-        """A buffer of the host array's own layout; a DMA command reads the array when it runs."""
-        type = ArrayType(NAMES[array.dtype], array.shape)
-        if not self.hooks.copies(True, array):
-            shared = Buffer(shared_with_host(array), type, 0, array.strides, self.name)
-            shared.storage.issued.append(Deed("upload", stream, None, shared))
-            shared.storage.done.extend(shared.storage.issued)
-            return shared
-        offset, strides, nbytes = (0, *tiles.placed(type, self.tile)) if self.tile else host_layout(array, type)
-        buffer = self._allocate(type, offset, strides, nbytes, "upload")
-        bounced = is_bounced(array)
-        deed = Deed("upload", stream, None, buffer)
-        buffer.storage.issued.append(deed)
-        self.counted.flies(array, deed)
-
-        def transfer() -> None:
-            self.counted.lands(array, deed)
-            source = self.hooks.host_array(array)
-            self._move(self._array(buffer, WRITTEN), self.hooks.bounced(source) if bounced else source, "upload")
-            self.counted.wrote(buffer.storage, deed)
-
-        def put_off() -> None:
-            self.memory.arriving[buffer.storage.address] = transfer
-
-        at_once = blocking or self.hooks.arrives("completion") == "completion"
-        self._issue(stream, transfer if at_once else put_off, blocking, "upload")
-        return buffer
-
-    def download(self, buffer: Buffer, *, stream: int = 0, blocking: bool = True) -> Array:
-        """A new host array, filled when the command runs."""
-        type = buffer.type
-        array: Array = self.hooks.host_target(downloaded(type, UNFILLED), self.scratch)
-        deed, seen = Deed("download", stream, None, buffer), len(buffer.storage.issued)
-        self.counted.flies(array, deed)
-
-        def transfer() -> None:
-            self.counted.lands(array, deed)
-            source = self._array(buffer, "download")
-            self.counted.check(buffer, seen, deed)
-            self._move(array, source, "download")
-
-        self._issue(stream, transfer, blocking, "download")
-        return array
-
-    def copy(self, buffer: Buffer, source: Any = None, *, stream: int = 0, blocking: bool = True) -> Buffer:
-        """A copy of a peer's buffer, read when this device's command runs; in the same layout unless it overlaps."""
-        type, strides = buffer.type, buffer.strides
-        if buffer.overlaps_itself:
-            strides = contiguous_strides(type.shape, type.np.itemsize)
-        below, nbytes = span(type, strides)
-        if self.tile:
-            below, (strides, nbytes) = 0, tiles.placed(type, self.tile)
-        result = self._allocate(type, below, strides, nbytes, "copy")
-        deed, seen = Deed("copy", stream, None, result), len(buffer.storage.issued)
-        result.storage.issued.append(deed)
-
-        def transfer() -> None:
-            origin = self._array(buffer, "copy")
-            self.counted.check(buffer, seen, deed)
-            self._move(self._array(result, WRITTEN), origin, "copy")
-            self.counted.wrote(result.storage, deed)
-
-        self._issue(stream, transfer, blocking, "copy")
-        return result
-
-    def _issue(self, stream: int, command: Callable[[], None], blocking: bool, kind: str) -> None:
-        stream = self.hooks.queue(stream, kind, self.index)
-        position = self.queues.issue_transfer(stream, command, kind, self.hooks.overtakes(False, kind))
-        if blocking and self.hooks.host_waits(True, kind):
-            finish(self.queues.queues[stream], position)
-
-    def _move(self, target: Array, source: Array, kind: str) -> None:
-        source = self.hooks.carried(source, kind)
-        moved = self.hooks.moved(source.nbytes, kind)
-        self.counted.transfers.append((kind, min(moved, source.nbytes)))
-        if moved >= source.nbytes:
-            target[...] = source
-            return
-        kept = np.ascontiguousarray(target).reshape(-1).view(np.uint8).copy()
-        kept[:moved] = np.ascontiguousarray(source).reshape(-1).view(np.uint8)[:moved]
-        target[...] = kept.view(target.dtype).reshape(target.shape)
-
     # ------------------------------------------------------------------------------------------------------ memory
-    def _allocate(self, type: ArrayType, offset: int, strides: Strides, nbytes: int, kind: str, op: str = "") -> Buffer:
-        place = self.hooks.placed(self.name, self.index, self.profile, kind, op)
-        nbytes = self.hooks.size(nbytes, kind)
-        if not self.memory.has_room(nbytes):
-            self.queues.synchronize()  # what was released on a stream is free once the stream has come to it
-            self.memory.collect()
-        return Buffer(self.memory.allocate(nbytes), type, offset, strides, place)
-
-    def _array(self, buffer: Buffer, use: int | str) -> Array:
-        return buffer.storage.memory.array(buffer, self.hooks.layout((buffer.offset, buffer.strides), buffer, use))
-
     def release(self, buffer: Buffer, *, stream: int = 0) -> None:
         """Give the buffer's storage back once the stream comes to it; every view of it ends."""
         storage = buffer.storage
@@ -215,11 +115,13 @@ class Simulated:
         stream: int = 0,
         out: Buffer | None = None,
         donate: int | None = None,
+        update: str | None = None,
     ) -> Buffer:
         """The buffer of the result: `out`, a view of the operand, or memory that a kernel writes when it runs.
 
         An `out` that cannot hold the result, as two of its elements share their bytes, is left alone. A donated operand
-        is freed after the kernel, unless the result is a view of it.
+        is freed after the kernel, unless the result is a view of it. update: "assign" computes into memory of its own
+        and copies from there, but setitem, and "view", write the region of a copy; views lie in larger memory.
         """
         instruction = self._instruction(op, tuple([b.type for b in operands]), attributes)
         type, hooks = instruction.type, self.hooks
@@ -237,7 +139,8 @@ class Simulated:
         if target is not None and not in_place:
             target.storage.memory.share(target.storage)
         elif target is None:
-            target = self._allocate(type, 0, instruction.strides, instruction.nbytes, "result", op)
+            laid = instruction.strides, instruction.nbytes
+            target = self._allocate(type, *placed_for(update, type, *laid), "result", op)
 
         deed = Deed(op, stream, launch, target)
         target.storage.issued.append(deed)
@@ -265,7 +168,10 @@ class Simulated:
             return kernel(run, op, self.name, launch)
 
         stream = hooks.queue(stream, op, self.index)
-        if not hooks.direct(True, op):
+        if update is not None and is_new and (op == "setitem" or update == "assign"):
+            for run in self._in_two_steps(op, operands, attributes, target, compute, write):
+                self.queues.issue(stream, command(run))
+        elif not hooks.direct(True, op):
             self.queues.issue(stream, command(lambda: self.scratch.update(workspace=np.array(compute()))))
             self.queues.issue(stream, command(lambda: write(_reread(self.scratch["workspace"], written.type))))
         elif hooks.runs("stream", op) == "stream":
@@ -276,6 +182,26 @@ class Simulated:
         if donate is not None:
             self.release(operands[donate], stream=stream)
         return target
+
+    def _in_two_steps(
+        self,
+        op: str,
+        operands: Sequence[Buffer],
+        attributes: Mapping[str, Any],
+        target: Buffer,
+        compute: Callable[[], Any],
+        write: Callable[[Any], None],
+    ) -> tuple[Callable[[], None], Callable[[], None]]:
+        """What the kernels of an update do: the first makes what the second puts into its place, or writes over."""
+        if op == "setitem":
+            copied, value = operands
+            region = Buffer(target.storage, value.type, *getitem(target, value.type, attributes), target.place)
+            return (
+                lambda: write(np.array(self._array(copied, 0))),
+                lambda: self._array(region, WRITTEN).__setitem__(..., self._array(value, 1)),
+            )
+        made: list[Any] = []
+        return lambda: made.append(np.array(compute())), lambda: write(made.pop())
 
     def launch_compiled(
         self,
@@ -377,6 +303,10 @@ class Simulated:
         """What is issued on the stream from now on comes after the event, which may be of another simulated device."""
         if self.hooks.waits(True, event, self.name):
             self.queues.issue(stream, event)
+
+    def delay(self, stream: int) -> None:
+        """What is issued on the stream from now on runs only where a synchronisation requires it."""
+        self.queues.issue(stream, DELAY)
 
     def synchronize(self, *, stream: int | None = None, event: Event | None = None) -> None:
         """Return when the event has happened, or when a stream, or every stream, is done."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import math
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -90,6 +91,21 @@ def is_contiguous(type: ArrayType, strides: Strides) -> bool:
             return False
         step *= n
     return True
+
+
+def placed_for(how: str | None, type: ArrayType, strides: Strides, nbytes: int) -> tuple[int, Strides, int]:
+    """Offset, strides and storage size of what has these strides and size.
+
+    how: "view" or "offset", one element into larger memory; "strided view" or "strided", every second element of each
+    row there; anything else: as it is.
+    """
+    item = type.np.itemsize
+    if how in ("view", "offset"):
+        return item, strides, nbytes + 2 * item
+    if how in ("strided view", "strided") and type.ndim:
+        wide = (*type.shape[:-1], 2 * type.shape[-1] + 1)
+        return item, (*contiguous_strides(wide, item)[:-1], 2 * item), math.prod(wide) * item + item
+    return 0, strides, nbytes
 
 
 def span(type: ArrayType, strides: Strides) -> tuple[int, int]:
