@@ -12,9 +12,12 @@ from offload_fuzz.plan import FREEDOMS, Key, Plan
 
 
 def plain_choices(r: Reduction) -> None:
-    """Turn choices plain: all but the devices at once, then those of each freedom, then each; then the seeds."""
+    """Turn choices plain: all but the devices and the seed at once, then those of each freedom, then each."""
     keys = _keys(r.case)
-    _turn(r, keys)
+    if keys or r.case.plan.seed:
+        r.accept(_with_plan(r.case, Plan(r.case.plan.without(*keys).choices, 0)))
+    if r.case.plan.seed:
+        r.accept(_with_plan(r.case, Plan(r.case.plan.choices, 0)))
     for name in dict.fromkeys(name for name, _ in keys):
         _turn(r, [k for k in _keys(r.case) if k[0] == name])
     for key in [*_keys(r.case), *[k for k in r.case.plan.choices if k[0] == "device"]]:
@@ -22,8 +25,6 @@ def plain_choices(r: Reduction) -> None:
             r.accept(_with_plan(r.case, r.case.plan.without(key)))
     for key, _ in list(r.case.plan.non_plain()):
         _plainer(r, key)
-    if r.case.plan.seed:
-        r.accept(_with_plan(r.case, Plan(r.case.plan.choices, 0)))
     if r.case.control is not None:
         r.accept(evolve(r.case, control=Plan({}, 0)))
 

@@ -25,7 +25,8 @@ class Reduction:
 
     fails: the verdict of a candidate that fails the same way. budget: executions that it may take; stop: whether the
     time is up. tick is called before each execution, better with each case that is accepted. tried: fingerprints of
-    all cases that were run, none of which is run again. minimal: every single step from the case was tried and passes.
+    all cases that were run, none of which is run again. settled: lengths of axes below which nothing failed. minimal:
+    every single step from the case was tried and passes.
     """
 
     case: Case
@@ -38,6 +39,7 @@ class Reduction:
     stop: Callable[[], bool] = lambda: False
     minimal: bool = False
     tried: set[bytes] = field(factory=set)
+    settled: set[int] = field(factory=set)
 
     @property
     def spent(self) -> bool:

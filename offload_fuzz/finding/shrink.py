@@ -13,8 +13,9 @@ from attrs import evolve
 
 from offload_fuzz.case import Case
 from offload_fuzz.contract_files import contract_named
-from offload_fuzz.finding.arrays import shrink_made, shrink_shapes, simplify_data, simplify_dtype
+from offload_fuzz.finding.arrays import shrink_made, shrink_shapes, simplify_dtype
 from offload_fuzz.finding.examine import Examiner
+from offload_fuzz.finding.ops import canonical_ops, simplify_ops
 from offload_fuzz.finding.plainer import drop_devices, merge_streams, plain_choices
 from offload_fuzz.finding.reduction import BUDGET, Fails, Reduction, Values, fingerprint
 from offload_fuzz.finding.structure import (
@@ -24,9 +25,9 @@ from offload_fuzz.finding.structure import (
     halve_end,
     halve_start,
     one_output,
-    simplify_ops,
     to_constants,
 )
+from offload_fuzz.finding.values import simplify_data
 from offload_fuzz.oracles import Verdict
 from offload_fuzz.reference import evaluate_program, quiet
 from offload_fuzz.trial import contract_of_places, new_trial
@@ -86,10 +87,11 @@ def _round(r: Reduction, values: Values) -> None:
     plain_choices(r)
     merge_streams(r)
     simplify_ops(r)
-    simplify_dtype(r)
     shrink_made(r)
     shrink_shapes(r)
     simplify_data(r)
+    simplify_dtype(r)
+    canonical_ops(r)
     drop_devices(r)
 
 

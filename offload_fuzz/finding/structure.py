@@ -96,26 +96,3 @@ def bypass(r: Reduction) -> None:
                 if same and r.change(Change(bypass={v: o})):
                     break
         v -= 1
-
-
-def simplify_ops(r: Reduction) -> None:
-    """If what a node computes does not matter, make it the plainest op that keeps the shape of one of its operands."""
-    for v, node in list(r.case.program.numbered()):
-        if v >= r.case.program.returns:
-            return
-        rows = [(op, attributes, k) for op, attributes in PLAINEST for k in range(len(node.operands))]
-        for op, attributes, k in rows:
-            if node.op == op:
-                break
-            full = {"shape": r.case.program.types[node.operands[k]].shape} if attributes else {}
-            if r.change(Change(nodes={v: (op, (node.operands[k],), full)}, kept={v: k})):
-                break
-    for v, node in list(r.case.program.numbered()):
-        if len(node.operands) == 2 and node.op != PLAINEST_OF_TWO and v < r.case.program.returns:
-            r.change(Change(nodes={v: (PLAINEST_OF_TWO, node.operands, {})}))
-
-
-#: The op tried in the place of one that needs both of its operands.
-PLAINEST_OF_TWO = "add"
-#: Ops tried in the place of another, the plainest first; True: takes the operand's own shape.
-PLAINEST = (("reshape", True), ("negative", False), ("bitwise_invert", False))
