@@ -163,7 +163,7 @@ def _judged(job: Job, case: Case, known: dict[str, Any], kind: str, budget: floa
 
     def finish(r: Reduction) -> tuple[Case, dict[str, Any]]:
         judge = on_places_of(r.case, examiner)
-        diagnosis = diagnose(r.case, r.verdict, judge)
+        diagnosis = diagnose(r.case, r.verdict, judge, attempts=r.attempts)
         small = with_expected(r.case, new_trial(r.case.program, judge.places))
         finding = make_finding(small, r.verdict, diagnosis, 0, known.get("origin") or {})
         return small, {"id": finding.id, **finding.verdict}

@@ -63,7 +63,7 @@ def shrink_shapes(r: Reduction) -> None:
     for axis in range(rank):
         _reshaped(r, partial(_one_along, axis_from_last=axis, at=r.verdict.at or ()))
     if rank > 1:
-        _reshaped(r, lambda x: x.reshape([n for n in x.shape if n > 1]))
+        _reshaped(r, lambda x: x.reshape([n for n in x.shape if n != 1]))
     for axis in (0, -1, *range(1, rank)):
         while _reshaped(r, partial(_without_axis, axis=axis)):
             pass
@@ -132,7 +132,7 @@ def shrink_made(r: Reduction) -> None:
 def _element(x: Array, at: tuple[int, ...], rank: int | None) -> Array:
     """The element of `x` that goes into the result at `at`, axes counted from the last; without axes if rank is 0."""
     if x.size <= 1:
-        return x.reshape(()) if rank == 0 and x.size else x
+        return x.reshape(()) if rank == 0 and x.size else x  # an empty one stays as it is
     index = _aligned(x, at)
     one: Array = x[index] if rank == 0 else x[tuple(slice(i, i + 1) for i in index)]
     return np.asarray(one)

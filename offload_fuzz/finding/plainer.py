@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from attrs import evolve
 
 from offload_fuzz.case import Case
+from offload_fuzz.finding.rebuild import Change
 from offload_fuzz.finding.reduction import Reduction
 from offload_fuzz.plan import FREEDOMS, Key, Plan
 
@@ -48,6 +49,23 @@ def _plainer(r: Reduction, key: Key) -> None:
 
 def _with_plan(case: Case, plan: Plan) -> Case:
     return evolve(case, plan=plan)
+
+
+def as_layout(r: Reduction) -> None:
+    """An operand laid out in another way in the place of a node of the host that only moves elements."""
+    v = r.case.program.returns - 1
+    while v >= len(r.case.program.inputs):
+        program = r.case.program
+        node = program.node_of(v) if v < program.returns else None
+        if node is not None and v not in program.outputs and not r.case.plan.get("device", v) and node.operands:
+            users = [(u, k) for u, n in program.numbered() for k, o in enumerate(n.operands) if o == v]
+            if len(users) == 1 and program.types[node.operands[0]] == node.type:
+                key: Key = ("layout", users[0])
+                for layout in ("fortran", "strided", "negative"):
+                    plan = Plan({**r.case.plan.choices, key: layout}, r.case.plan.seed)
+                    if r.change(Change(bypass={v: node.operands[0]}), evolve(r.case, plan=plan)):
+                        break
+        v -= 1
 
 
 def merge_streams(r: Reduction) -> None:

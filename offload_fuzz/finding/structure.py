@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from offload_fuzz.finding.rebuild import Change
+from offload_fuzz.finding.rebuild import Change, with_inputs
 from offload_fuzz.finding.reduction import Reduction, Values
 from offload_fuzz.program import frozen_input
 
@@ -96,3 +96,22 @@ def bypass(r: Reduction) -> None:
                 if same and r.change(Change(bypass={v: o})):
                     break
         v -= 1
+
+
+def own_inputs(r: Reduction) -> None:
+    """An input of its own for each node that uses one that another uses: then no two need the same data."""
+    program = r.case.program
+    users: dict[int, list[int]] = {}
+    for at, node in enumerate(program.nodes):
+        for o in dict.fromkeys(node.operands):
+            users.setdefault(o, []).append(at)
+    shared = [(o, at) for o, ats in users.items() if o < len(program.inputs) for at in ats[1:]]
+    first, more = len(program.inputs), len(shared)
+    copies = {pair: first + i for i, pair in enumerate(shared)}
+    changed = {}
+    for _, at in shared:
+        node = program.nodes[at]
+        numbers = [copies.get((o, at), o if o < first else o + more) for o in node.operands]
+        changed[at] = (node.op, tuple(numbers))
+    if shared:
+        r.accept(with_inputs(r.case, [program.inputs[o] for o, _ in shared], changed))
