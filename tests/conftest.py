@@ -11,7 +11,9 @@ from offload_fuzz.errors import MissingDevice
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
-        "--require-browser", action="store_true", help="a headless browser that is missing fails its tests, not skips them"
+        "--require-browser",
+        action="store_true",
+        help="a headless browser that is missing fails its tests, not skips them",
     )
     parser.addoption(
         "--require-backends", action="store_true", help="a real backend that is missing fails its tests, not skips them"

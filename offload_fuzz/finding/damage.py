@@ -43,8 +43,12 @@ def damage(got: Array, right: Array, wrong: Array, values: Mapping[str, Array]) 
         return ""
     with np.errstate(all="ignore"):
         found = stale(got, right, wrong, values) or next((t for look in LOOKS if (t := look(got, right, wrong))), "")
-    where = part(wrong)
+    where = "" if found.startswith(WHOLE) else part(wrong)
     return f"{found}, {where}" if found and where else found or where
+
+
+#: Words of damage that is about where elements are, so that the part that is wrong says nothing more.
+WHOLE = ("reversed", "rotated", "shifted", "repeated", "elements in", "the right elements")
 
 
 # ------------------------------------------------------------------------------------------------- one kind of damage
@@ -60,7 +64,7 @@ def stale(got: Array, right: Array, wrong: Array, values: Mapping[str, Array]) -
 def pattern(got: Array, right: Array, wrong: Array) -> str:
     """All wrong elements hold one byte, or one pair of bytes, over and over, and no zeros: nobody wrote them."""
     data = np.frombuffer(np.ascontiguousarray(got[wrong]).tobytes(), np.uint8)
-    if got.itemsize < 2 or len(data) % 2 or not data.any():
+    if got.itemsize < 2 or len(data) % 2 or not data.any() or (got.dtype.kind in "iu" and (data == 0xFF).all()):
         return ""
     pairs = data.reshape(-1, 2)
     if got.itemsize < 4 and len(pairs) < 2 and pairs[0, 0] != pairs[0, 1]:
@@ -169,8 +173,18 @@ def shifted(got: Array, right: Array, wrong: Array) -> str:
     return ""
 
 
+def repeated(got: Array, right: Array, wrong: Array) -> str:
+    """Each wrong element is the right one that lies some places ahead, as where a counter wraps."""
+    a, b = _each(got.reshape(-1)), _each(right.reshape(-1))
+    at = np.flatnonzero(wrong)
+    for k in range(1, len(a)) if len(set(b)) > 1 else ():
+        if at[0] >= k and all(a[i] == b[i - k] for i in at):
+            return f"repeated: each is the element {k} {_plural('place', k)} back"
+    return ""
+
+
 LOOKS: tuple[Look, ...] = (
-    pattern, zero_sign, imaginary, nan, flushed, sign, permuted, shifted, truncated, bits, zeros,
+    pattern, zero_sign, imaginary, nan, flushed, sign, permuted, shifted, repeated, truncated, bits, zeros,
 )  # fmt: skip  # in the order in which they are asked
 
 

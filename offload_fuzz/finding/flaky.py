@@ -7,8 +7,8 @@ case that fails at the rate measured at first would have failed with `CONFIDENCE
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from offload_fuzz.finding.reduction import Reduction
 
 #: A rate is measured until the case has failed this often, or was run so often.
-FAILURES, RUNS = 5, 200
+FAILURES, RUNS = 10, 200
 #: With which a candidate that fails at the measured rate is seen to fail.
 CONFIDENCE = 0.95
 #: Times the budget of a reduction that a flaky case gets.
@@ -43,6 +43,12 @@ class Rate:
         return min(math.ceil(math.log(1 - CONFIDENCE) / math.log(1 - self.failures / self.runs)), RUNS)
 
 
+def is_flaky(known: Mapping[str, Any]) -> bool:
+    """Whether what is stored of a finding says that it failed in some runs only."""
+    failures, repeats = known.get("failures"), known.get("repeats")
+    return type(failures) is int and type(repeats) is int and failures < repeats
+
+
 def measure(fails: Callable[[Case], Verdict | None], case: Case) -> Rate:
     """The rate of failure, from at most `RUNS` runs."""
     failures = runs = 0
@@ -57,8 +63,11 @@ def often(fails: Callable[[Case], Verdict | None], attempts: int) -> Callable[[C
     return lambda case: next((v for _ in range(attempts) if (v := fails(case)) is not None), None)
 
 
-def allow_for_flakes(r: Reduction) -> None:
-    """Run the case once more; where it passes, measure its rate and give each candidate as many runs as that takes."""
+def allow_for_flakes(r: Reduction, more: int = MORE) -> None:
+    """Run the case once more; where it passes, measure its rate and give each candidate as many runs as that takes.
+
+    more: times the budget that the reduction then has.
+    """
     if r.spent:
         return
     once = r.fails
@@ -70,7 +79,7 @@ def allow_for_flakes(r: Reduction) -> None:
 
     if counted(r.case) is not None:
         return
-    r.budget *= MORE
+    r.budget *= more
     r.attempts = measure(counted, r.case).attempts
 
     def several(case: Case) -> Verdict | None:
