@@ -273,10 +273,12 @@ def execute(
     seed: int = 0,
     repeat: int = 1,
     before: Callable[[s.Command], None] | None = None,
+    after: Callable[[list[Any]], None] | None = None,
 ) -> Run:
     """Run `schedule` on `places` (the host first), `repeat` times over; never raises for what a device does.
 
-    seed: given to devices that draw lawful choices of their own. before: called with each command.
+    seed: given to devices that draw lawful choices of their own. before: called with each command; after: called at
+    the end of each repetition with what each buffer holds.
     """
     run = Run([])
     environment = None
@@ -299,6 +301,8 @@ def execute(
                 x.touch(b)
             run.results.append([x.registers[b] for b in schedule.results])
             run.probes.update((v, x.registers[b]) for v, b in schedule.probes)
+            if after is not None:
+                after(x.registers)
         except Exception as error:  # noqa: BLE001  # whatever a device raises is a result, to be judged
             failure = _failure(error, command, schedule, places)
             run.misplaced.extend(x.misplaced)

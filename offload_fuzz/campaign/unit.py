@@ -347,7 +347,7 @@ def reduce_to_finding(
     before = examiner.count[0]
     reduction = shrink(case, verdict, examiner, options.shrink_budget, tick)
     examiner = on_places_of(reduction.case, examiner)
-    diagnosis = diagnose(reduction.case, reduction.verdict, examiner)
+    diagnosis = diagnose(reduction.case, reduction.verdict, examiner, attempts=reduction.attempts)
     trial = new_trial(reduction.case.program, examiner.places)
     small = with_expected(reduction.case, trial)
     executions = examiner.count[0] - before

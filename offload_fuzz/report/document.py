@@ -24,9 +24,11 @@ from offload_fuzz.untrusted import clean
 
 #: What is known of a failure and stands in the finding's own entry; the value where it is not known.
 KNOWN: dict[str, Any] = {
-    **dict.fromkeys(("kind", "message", "claim", "rule", "expected", "got"), ""),
+    **dict.fromkeys(("kind", "message", "claim", "rule", "expected", "got", "nearest", "damage", "seen"), ""),
     **dict.fromkeys(("ulps", "divergent"), None),
     **dict.fromkeys(("failures", "repeats", "executions"), 0),
+    "attempts": 1,
+    "chain": [],
     "origin": {},
     "environment": {},
 }
