@@ -182,6 +182,18 @@ def marginal(drawn: Sequence[Case], places: tuple[Place, ...]) -> float:
     return float(np.polyfit(PLANS, ours, 1)[0] / np.polyfit(PLANS, bare, 1)[0])
 
 
+def yardstick() -> float:
+    """CPU microseconds of 1,000 turns of a bare Python loop, the least of nine: to compare machines by."""
+
+    def turns() -> float:
+        start = time.process_time()
+        for _ in range(100_000):
+            pass
+        return (time.process_time() - start) * 10
+
+    return min(turns() for _ in range(9)) * 1000
+
+
 def _clock_cost() -> float:
     start = time.perf_counter()
     for _ in range(10_000):
@@ -202,6 +214,7 @@ def main() -> None:
     ops = options.ops.split(",") if options.ops else None
     print("microseconds: draw, evaluate per program; lower, prove, execute, judge per plan (10 plans a program)")
     print("programs/s, plans/s: distinct ones per CPU second; ratio: marginal cost of a plan / its bare backend calls")
+    print(f"this machine: {yardstick():.1f} us of CPU for 1,000 turns of a bare Python loop")
     print(f"{'device':14} {'nodes':>5} " + " ".join(f"{c:>10}" for c in COLUMNS))
     for device in options.devices.split(","):
         draw(

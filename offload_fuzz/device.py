@@ -16,9 +16,16 @@ Everything else is optional and declared in `features`; only then are further ar
     in_place: ops    `launch(..., out=buffer)` writes the result into the buffer of an operand
     donate: ops      `launch(..., donate=k)` gives the device the memory of operand k, where it may put the result; the
                      host does not use that buffer again
+    update: how: ops `launch(..., update=how)` brings the result to memory of its own in another way: "assign", by item
+                     assignment to a new array (setitem: to the region of a copy); "out", by `out=` a new array; "view",
+                     by an op that writes into a view of a larger array; "strided view", into one with gaps
+    destination: transfers "upload", "copy": they take `destination=`, the form of the new buffer: "offset", one element
+                     into larger memory; "strided", every second element of its rows. "download": it takes `into=`, a
+                     host array of any layout, which it fills, and nothing around it
     peers: name      copy(buffer, source, stream=..., blocking=...) -> buffer, from a device of the same `peers`;
                      events may be waited for across these devices; a tuple: names of links, one of which both have
     release          release(buffer, stream=...) gives the memory back in stream order
+    delay            delay(stream) puts off what follows on the stream, so that what does not wait for it comes first
     compile          launch_compiled(nodes, operands, results, stream=...) -> list of buffers: runs several ops as one.
                      nodes: list of (op, numbers, attributes), where number i < len(operands) is operands[i] and node j
                      makes number len(operands) + j; results: the numbers to give back, in fresh memory
@@ -40,6 +47,7 @@ fault (and `device`, the name of the device that it was on), may be raised by an
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from itertools import zip_longest
 from typing import Any, Protocol, runtime_checkable
 
@@ -57,6 +65,8 @@ ALIASING = ("fresh", "view", "may")
 TRANSFERS = ("blocking", "async", "shared")
 SHAPES = ("any", "pool")
 LEDGER = ("transfers", "launches", "misreads")
+DESTINATIONS = ("upload", "download", "copy")
+UPDATES = ("assign", "out", "view", "strided view")
 
 
 @runtime_checkable
@@ -80,6 +90,7 @@ class Features:
     ops: op -> dtypes it runs on, or None for all of `dtypes`. streams: 0 when calls return finished.
     source_free: per transfer mode, when the host may overwrite what it handed over. aliasing: per op, whether a result
     is fresh memory, a view of an operand, or may be either ("*": every other op). in_place, donate: ops, or "all".
+    update: one of `UPDATES` -> the ops that have it, or "all".
     place: what `place_of` must answer.
     shapes: "any", or "pool" where each new shape costs so much (a compiler runs) that inputs should share a few.
     out_of_memory: names of the exceptions that say so. ledger: what the device tells of a run, of `LEDGER`.
@@ -91,9 +102,12 @@ class Features:
     transfers: tuple[str, ...] = ("blocking",)
     in_place: frozenset[str] = frozenset()
     donate: frozenset[str] = frozenset()
+    update: Mapping[str, frozenset[str]] = field(factory=dict)
+    destination: frozenset[str] = frozenset()
     peers: str | tuple[str, ...] | None = None
     release: bool = False
     compile: bool = False
+    delay: bool = False
     source_free: Mapping[str, str] = field(factory=dict)
     aliasing: Mapping[str, str] = field(factory=dict)
     deterministic: bool = False
@@ -201,6 +215,15 @@ def _parse_features(value: Mapping[str, Any], where: str) -> Features:
     for key in ("in_place", "donate"):
         if key in given:
             given[key] = frozenset(ops) if given[key] == "all" else frozenset(given[key])
+    given["destination"] = frozenset(given.get("destination", ()))
+    for kind in given["destination"]:
+        if kind not in DESTINATIONS:
+            raise one_of("destination", kind, DESTINATIONS, where)
+    ways = dict(given.get("update", {}))
+    for way in ways:
+        if way not in UPDATES:
+            raise one_of("update", way, UPDATES, where)
+    given["update"] = {way: frozenset(ops) if of == "all" else frozenset(of) for way, of in ways.items()}
     return Features(ops=ops, dtypes=dtypes, **given)
 
 
@@ -210,6 +233,7 @@ OPTIONAL_METHODS = {
     "release": ("release",),
     "compile": ("launch_compiled",),
     "ledger": ("ledger", "touched"),
+    "delay": ("delay",),
 }
 
 
@@ -257,3 +281,14 @@ def place(device: Any, where: str = "device") -> Place:
     if isinstance(device, Place):
         return device
     return Place(device, check_device(device, where))
+
+
+@lru_cache(maxsize=1024)
+def relay(places: tuple[Place, ...], p: int, q: int, dtype: str) -> int | None:
+    """The first role that copies from `p`, holds `dtype` and is copied from by `q`; the host, role 0, is none."""
+    peers = [f.features.peers for f in places]
+    for i, third in enumerate(places):
+        linked = i not in (0, p, q) and are_peers(peers[p], peers[i]) and are_peers(peers[i], peers[q])
+        if linked and dtype in third.features.dtypes:
+            return i
+    return None

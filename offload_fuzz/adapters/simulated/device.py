@@ -19,25 +19,21 @@ from offload_fuzz.adapters.simulated.memory import (
     Layout,
     Memory,
     Strides,
-    contiguous_strides,
-    host_layout,
-    shared_with_host,
-    span,
+    placed_for,
 )
 from offload_fuzz.adapters.simulated.profiles import PROFILES, features_of
-from offload_fuzz.adapters.simulated.queues import Event, Queues, finish, kernel
+from offload_fuzz.adapters.simulated.queues import DELAY, Event, Queues, finish, kernel
 from offload_fuzz.adapters.simulated.subnormals import flushed
-from offload_fuzz.adapters.simulated.views import VIEWS
+from offload_fuzz.adapters.simulated.transfers import WRITTEN, Transfers
+from offload_fuzz.adapters.simulated.views import VIEWS, getitem
 from offload_fuzz.errors import UsageError, one_of
 from offload_fuzz.ops.base import find_op
-from offload_fuzz.types import DTYPES, NAMES, Array, ArrayType
+from offload_fuzz.types import DTYPES, Array, ArrayType
 
-UNFILLED = 0xFF  # what a downloaded array holds until its transfer has run: NaN in every float dtype
 DRAWN_ORDERS = ("late", "random", "late", "random", "late", "random", "late", "eager")
 REMEMBERED = 4096
 WATCHED = 2  # memory is watched in one of so many runs, by seed, and from the start, before there is a seed
 REGION = "compiled region"  # stands for the op of a kernel that is compiled from several
-WRITTEN = -1  # the use of a buffer that a kernel writes
 
 
 @frozen(eq=False, slots=True)
@@ -59,7 +55,7 @@ class Instruction:
     flushes: bool
 
 
-class Simulated:
+class Simulated(Transfers):
     """One simulated device. `reset` draws its order of commands and its lawful roundings from a seed.
 
     Under seed 0 every command runs when it is issued; other seeds draw one of `queues.ORDERS`, mostly not that.
@@ -89,107 +85,7 @@ class Simulated:
         self.scratch.clear()
         self.queues.reset(order or drawn, Draws(~seed))
 
-    # --------------------------------------------------------------------------------------------------- transfers
-    def upload(self, array: Array, *, stream: int = 0, blocking: bool = True) -> Buffer:
-        """A buffer of the host array's own layout; a DMA command reads the array when it runs."""
-        type = ArrayType(NAMES[array.dtype], array.shape)
-        if not self.hooks.copies(True, array):
-            shared = Buffer(shared_with_host(array), type, 0, array.strides, self.name)
-            shared.storage.issued.append(Deed("upload", stream, None, shared))
-            shared.storage.done.extend(shared.storage.issued)
-            return shared
-        offset, strides, nbytes = (0, *tiles.placed(type, self.tile)) if self.tile else host_layout(array, type)
-        buffer = self._allocate(type, offset, strides, nbytes, "upload")
-        counted = self.counted
-        deed = counted.writing("upload", stream, None, buffer)
-
-        def transfer() -> None:
-            if deed is not None:
-                counted.lands(array, deed)
-            self._move(self._array(buffer, WRITTEN), self.hooks.host_array(array), "upload", buffer)
-            if deed is not None:
-                counted.wrote(buffer.storage, deed)
-
-        def put_off() -> None:
-            self.memory.arriving[buffer.storage.address] = transfer
-
-        at_once = blocking or self.hooks.arrives("completion") == "completion"
-        self._issue(stream, transfer if at_once else put_off, blocking, "upload")
-        if deed is not None:
-            counted.flies(array, deed)
-        return buffer
-
-    def download(self, buffer: Buffer, *, stream: int = 0, blocking: bool = True) -> Array:
-        """A new host array, filled when the command runs."""
-        type = buffer.type
-        fresh = np.full(type.nbytes, UNFILLED, np.uint8).view(type.np).reshape(type.shape)
-        array: Array = self.hooks.host_target(fresh, self.scratch)
-        counted = self.counted
-        deed, seen = (Deed("download", stream, None, buffer) if counted.watching else None), counted.seen([buffer])
-
-        def transfer() -> None:
-            source = self._array(buffer, "download")
-            if deed is not None:
-                counted.lands(array, deed)
-                counted.check([buffer], seen, deed)
-            self._move(array, source, "download", buffer)
-
-        self._issue(stream, transfer, blocking, "download")
-        if deed is not None:
-            counted.flies(array, deed)
-        return array
-
-    def copy(self, buffer: Buffer, source: Any = None, *, stream: int = 0, blocking: bool = True) -> Buffer:
-        """A copy of a peer's buffer, read when this device's command runs; in the same layout unless it overlaps."""
-        type, strides = buffer.type, buffer.strides
-        if buffer.overlaps_itself:
-            strides = contiguous_strides(type.shape, type.np.itemsize)
-        below, nbytes = span(type, strides)
-        if self.tile:
-            below, (strides, nbytes) = 0, tiles.placed(type, self.tile)
-        result = self._allocate(type, below, strides, nbytes, "copy")
-        seen, deed = self.counted.seen([buffer]), self.counted.writing("copy", stream, None, result)
-
-        def transfer() -> None:
-            origin = self._array(buffer, "copy")
-            if deed is not None:
-                self.counted.check([buffer], seen, deed)
-            self._move(self._array(result, WRITTEN), origin, "copy", buffer)
-            if deed is not None:
-                self.counted.wrote(result.storage, deed)
-
-        self._issue(stream, transfer, blocking, "copy")
-        return result
-
-    def _issue(self, stream: int, command: Callable[[], None], blocking: bool, kind: str) -> None:
-        stream = self.hooks.queue(stream, kind, self.index)
-        position = self.queues.issue_transfer(stream, command, kind, self.hooks.overtakes(False, kind))
-        if blocking and self.hooks.host_waits(True, kind):
-            finish(self.queues.queues[stream], position)
-
-    def _move(self, target: Array, source: Array, kind: str, buffer: Buffer) -> None:
-        source = self.hooks.carried(source, kind)
-        moved = self.hooks.moved(source.nbytes, kind)
-        self.counted.transfers.extend(self.hooks.legs(((kind, min(moved, source.nbytes)),), buffer))
-        if moved >= source.nbytes:
-            target[...] = source
-            return
-        kept = np.ascontiguousarray(target).reshape(-1).view(np.uint8).copy()
-        kept[:moved] = np.ascontiguousarray(source).reshape(-1).view(np.uint8)[:moved]
-        target[...] = kept.view(target.dtype).reshape(target.shape)
-
     # ------------------------------------------------------------------------------------------------------ memory
-    def _allocate(self, type: ArrayType, offset: int, strides: Strides, nbytes: int, kind: str, op: str = "") -> Buffer:
-        place = self.hooks.placed(self.name, self.index, self.profile, kind, op)
-        nbytes = self.hooks.size(nbytes, kind)
-        if not self.memory.has_room(nbytes):
-            self.queues.synchronize()  # what was released on a stream is free once the stream has come to it
-            self.memory.collect()
-        return Buffer(self.memory.allocate(nbytes), type, offset, strides, place)
-
-    def _array(self, buffer: Buffer, use: int | str) -> Array:
-        return buffer.storage.memory.array(buffer, self.hooks.layout((buffer.offset, buffer.strides), buffer, use))
-
     def release(self, buffer: Buffer, *, stream: int = 0) -> None:
         """Give the buffer's storage back once the stream comes to it; every view of it ends."""
         storage, when = buffer.storage, self.hooks.frees("stream")
@@ -221,11 +117,13 @@ class Simulated:
         stream: int = 0,
         out: Buffer | None = None,
         donate: int | None = None,
+        update: str | None = None,
     ) -> Buffer:
         """The buffer of the result: `out`, a view of the operand, or memory that a kernel writes when it runs.
 
         An `out` that cannot hold the result, as two of its elements share their bytes, is left alone. A donated operand
-        is freed after the kernel, unless the result is a view of it.
+        is freed after the kernel, unless the result is a view of it. update: "assign" computes into memory of its own
+        and copies from there, but setitem, and "view", write the region of a copy; views lie in larger memory.
         """
         instruction = self._instruction(op, tuple([b.type for b in operands]), attributes)
         type, hooks = instruction.type, self.hooks
@@ -244,7 +142,8 @@ class Simulated:
         if target is not None and not in_place:
             target.storage.memory.share(target.storage)
         elif target is None:
-            target = self._allocate(type, 0, instruction.strides, instruction.nbytes, "result", op)
+            laid = instruction.strides, instruction.nbytes
+            target = self._allocate(type, *placed_for(update, type, *laid), "result", op)
 
         deed = counted.writing(op, stream, launch, target)
         read, written, lawful_type = operands, target, instruction.lawful_type
@@ -252,11 +151,14 @@ class Simulated:
             *read, written = whole
             lawful_type = tiles.padded(lawful_type, self.tile)
 
-        def compute() -> Any:
-            arrays = [hooks.operand(self._array(b, i), i, op) for i, b in enumerate(read)]
+        def noted() -> None:  # once operands are read, by which a transfer that was put off arrives
             counted.ran(launch, hooks.unit(self.name, op, operands), operands, [type])
             if deed is not None:
                 counted.check(operands, seen, deed)
+
+        def compute() -> Any:
+            arrays = [hooks.operand(self._array(b, i), i, op) for i, b in enumerate(read)]
+            noted()
             if instruction.flushes:
                 arrays = [flushed(x, self.flushes, self.draws) for x in arrays]
             result = instruction.kernel(arrays, attributes, lawful_type, self.draws)
@@ -264,17 +166,22 @@ class Simulated:
                 result = flushed(result, self.flushes, self.draws)
             return hooks.result(result, op, arrays, attributes)
 
-        def write(result: Any) -> None:
+        def write(result: Any, whole: bool = True) -> None:
             if hooks.written(True, written, op, read, in_place):
                 self._array(written, WRITTEN)[...] = result
-                if deed is not None:
+                if deed is not None and whole:
                     counted.wrote(target.storage, deed)
 
         def command(run: Callable[[], None]) -> Callable[[], None]:
             return kernel(run, op, self.name, launch)
 
         stream = hooks.queue(stream, op, self.index)
-        if not hooks.direct(True, op):
+        if update is not None and is_new and (op == "setitem" or update == "assign"):
+            for run in self._in_two_steps(op, operands, attributes, target, compute, write, noted):
+                self.queues.issue(stream, command(run))
+            if deed is not None and op == "setitem":
+                self.queues.issue(stream, lambda: counted.wrote(target.storage, deed))
+        elif not hooks.direct(True, op):
             self.queues.issue(stream, command(lambda: self.scratch.update(workspace=np.array(compute()))))
             self.queues.issue(stream, command(lambda: write(_reread(self.scratch["workspace"], written.type))))
         elif (when := hooks.runs("stream", op)) == "issue":
@@ -287,6 +194,33 @@ class Simulated:
         if donate is not None:
             self.release(operands[donate], stream=stream)
         return target
+
+    def _in_two_steps(
+        self,
+        op: str,
+        operands: Sequence[Buffer],
+        attributes: Mapping[str, Any],
+        target: Buffer,
+        compute: Callable[[], Any],
+        write: Callable[..., None],
+        noted: Callable[[], None],
+    ) -> tuple[Callable[[], None], Callable[[], None]]:
+        """What the kernels of an update do: the first makes what the second puts into its place, or writes over."""
+        if op == "setitem":
+            copied, value = operands
+            region = Buffer(target.storage, value.type, *getitem(target, value.type, attributes), target.place)
+
+            def copy() -> None:
+                write(np.array(self._array(copied, 0)), whole=False)
+                noted()
+
+            def put() -> None:
+                self._array(region, WRITTEN)[...] = self._array(value, 1)
+                noted()
+
+            return copy, put
+        made: list[Any] = []
+        return lambda: made.append(np.array(compute())), lambda: write(made.pop())
 
     def launch_compiled(
         self,
@@ -382,6 +316,10 @@ class Simulated:
         """What is issued on the stream from now on comes after the event, which may be of another simulated device."""
         if self.hooks.waits(True, event, self.name):
             self.queues.issue(stream, event)
+
+    def delay(self, stream: int) -> None:
+        """What is issued on the stream from now on runs only where a synchronisation requires it."""
+        self.queues.issue(stream, DELAY)
 
     def synchronize(self, *, stream: int | None = None, event: Event | None = None) -> None:
         """Return when the event has happened, or when a stream, or every stream, is done."""

@@ -29,6 +29,7 @@ HOOKS: dict[str, Hook] = {
     for h in (
         # transfers; kind is "upload", "download" or "copy"
         Hook("host_array", "array", "an upload reads the host array by its strides, from its first element"),
+        Hook("bounced", "array", "what goes from one device to another over the host goes on as it came"),
         Hook("carried", "array, kind", "a transfer carries every bit of the elements"),
         Hook("moved", "nbytes, kind", "a transfer moves all bytes of the elements"),
         Hook("legs", "((kind, nbytes),), buffer", "a transfer is one, of the elements alone, on the straight way; "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import math
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -90,6 +91,21 @@ def is_contiguous(type: ArrayType, strides: Strides) -> bool:
             return False
         step *= n
     return True
+
+
+def placed_for(how: str | None, type: ArrayType, strides: Strides, nbytes: int) -> tuple[int, Strides, int]:
+    """Offset, strides and storage size of what has these strides and size.
+
+    how: "view" or "offset", one element into larger memory; "strided view" or "strided", every second element of each
+    row there; anything else: as it is.
+    """
+    item = type.np.itemsize
+    if how in ("view", "offset"):
+        return item, strides, nbytes + 2 * item
+    if how in ("strided view", "strided") and type.ndim:
+        wide = (*type.shape[:-1], 2 * type.shape[-1] + 1)
+        return item, (*contiguous_strides(wide, item)[:-1], 2 * item), math.prod(wide) * item + item
+    return 0, strides, nbytes
 
 
 def span(type: ArrayType, strides: Strides) -> tuple[int, int]:
@@ -231,6 +247,23 @@ class Memory:
         offset, strides = layout
         type = buffer.type
         return np.ndarray(type.shape, DTYPES[type.dtype].np, self.arena, storage.address + offset, strides)
+
+
+class Staging(np.ndarray[Any, Any]):
+    """Host memory that a download fills: by it an upload knows what is on its way from one device to another."""
+
+
+def downloaded(type: ArrayType, fill: int) -> Array:
+    """A new host array of `type` in staging memory, each byte `fill`."""
+    memory = Staging(type.nbytes, np.uint8)
+    memory.fill(fill)
+    array: Array = np.ndarray(type.shape, type.np, memory)
+    return array
+
+
+def is_bounced(array: Array) -> bool:
+    """Whether a host array is what a download gave, and so goes from one device to another."""
+    return isinstance(array.base, Staging)
 
 
 class SharedHost:

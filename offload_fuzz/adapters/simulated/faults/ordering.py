@@ -67,3 +67,9 @@ def _reductions_on_default_stream(stream: int, kind: str, index: int) -> int:
        sentence="A kernel reads its operands as soon as it is issued, and once more in its turn.")
 def _operands_prefetched(when: str, op: str) -> str:
     return "prefetched"
+
+
+@fault("wait_gives_up", hook="waits", cls="ordering", needs=("stream", "delay"),
+       sentence="A stream waits for an event only so long: where the other stream is delayed, it goes on without.")
+def _wait_gives_up(wait: bool, event: Any, device: str) -> bool:
+    return wait and not event.queue.delays

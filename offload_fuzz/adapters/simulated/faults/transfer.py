@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import ctypes
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.lib.stride_tricks import as_strided
 
 from offload_fuzz.adapters.simulated.faults.parts import flushed, forward
 from offload_fuzz.adapters.simulated.faults.table import fault, in_row_major_order
-from offload_fuzz.adapters.simulated.memory import Buffer, Layout, span
+from offload_fuzz.adapters.simulated.memory import Buffer, Layout, contiguous_strides, span
 from offload_fuzz.types import NAMES, Array, is_floating, type_of
 
 #: The transfers that one becomes: kind and bytes of each.
@@ -124,3 +125,12 @@ def _download_moves_whole_storage(legs: Legs, buffer: Buffer) -> Legs:
 def _upload_copied_back(legs: Legs, buffer: Buffer) -> Legs:
     ((kind, nbytes),) = legs
     return (*legs, ("download", nbytes)) if kind == "upload" else legs
+
+
+@fault("download_into_gaps", hook="host_target", cls="transfer", needs=("destination",),
+       sentence="A download into a host array with gaps writes the elements one after the other.")
+def _download_into_gaps(array: Array, scratch: dict[str, Any]) -> Array:
+    if array.flags.c_contiguous:
+        return array
+    packed: Array = as_strided(array, strides=contiguous_strides(array.shape, array.itemsize))
+    return packed
