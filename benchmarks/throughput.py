@@ -88,6 +88,8 @@ class Timed:
             "release",
             "reset",
             "place_of",
+            "ledger",
+            "touched",
         ):
             if hasattr(self.inner, method):
                 setattr(self, method, self._timed(getattr(self.inner, method)))

@@ -33,8 +33,9 @@ Everything else is optional and declared in `features`; only then are further ar
                      "transfers": list of (kind, bytes of elements) of all that were done, kind upload, download or
                      copy; "launches": for each call of a launch, in order, the name of the place where it ran, as
                      `place` says it, None if it has not run; "misreads": list of dicts, {"text": sentence, "buffer":
-                     a buffer or None} for each read of memory that should not have been; with it,
-                     touched(array, writes) is called when the host reads or writes an array
+                     a buffer or None} for each read of memory that should not have been;
+                     "watched": False beside them where the device did not look in this run.
+                     touched(array, writes) is called when the host reads or writes an array, if "misreads" is there
 
 An exception whose type, or a base of it, is named in `out_of_memory` says that an allocation did not fit: that run is
 counted, and judged neither right nor wrong. One with `launch`, the number of launches since `reset` before the one at
@@ -231,7 +232,7 @@ OPTIONAL_METHODS = {
     "peers": ("copy",),
     "release": ("release",),
     "compile": ("launch_compiled",),
-    "ledger": ("ledger",),
+    "ledger": ("ledger", "touched"),
     "delay": ("delay",),
 }
 

@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 from attrs import field, frozen
 
 from offload_fuzz import schedule as s
+from offload_fuzz.device import Place
 from offload_fuzz.errors import AdapterError
 
 Transfer: TypeAlias = tuple[str, int]  # kind, bytes
@@ -45,10 +46,18 @@ class Ledger:
     repeats: int = 1
     told: Mapping[int, Mapping[str, Any]] = field(factory=dict)
 
-    def moved(self, place: int) -> list[Transfer] | None:
+    def checked(self, places: Sequence[Place], place: int) -> Ledger:
+        """This ledger, if what the device of a place told has the form that `device` describes; raises `AdapterError`.
+
+        Asked only before something is made of it, as it costs more than to find that there is nothing.
+        """
+        checked(self.told[place], places[place].features.ledger, places[place].name)
+        return self
+
+    def moved(self, place: int) -> Sequence[Transfer] | None:
         """The transfers that the device of a place says it did, in that order; None where it does not tell."""
-        found = self.told.get(place, {}).get("transfers")
-        return None if found is None else [(kind, nbytes) for kind, nbytes in found]
+        found: Sequence[Transfer] | None = self.told.get(place, {}).get("transfers")
+        return found
 
     def asked(self, place: int) -> list[Transfer]:
         """The transfers that the schedule asks of the device of a place, in the order of issue, repeats included."""
@@ -60,9 +69,15 @@ class Ledger:
                 found.append((kind, b.stop - b.start))
         return found * self.repeats
 
-    def ran(self, place: int) -> list[str | None]:
+    def ran(self, place: int) -> Sequence[str | None]:
         """Where the device of a place says that its launches ran, in the order of the calls; empty: not told."""
-        return list(self.told.get(place, {}).get("launches", ()))
+        found: Sequence[str | None] = self.told.get(place, {}).get("launches", ())
+        return found
+
+    def tells(self, place: int, name: str) -> bool:
+        """Whether the device of a place told this of the run; of misreads, whether it looked for them."""
+        told = self.told.get(place, {})
+        return name in told and (name != "misreads" or bool(told.get("watched", True)))
 
     def misreads(self) -> Iterator[tuple[int, Mapping[str, Any]]]:
         """Reads that a device says should not have been, each with the number of its place."""

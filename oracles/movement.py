@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 
 from offload_fuzz.ledger import Ledger, Transfer, values_of
@@ -34,10 +33,10 @@ class MovedAsPlanned:
 
 def _elsewhere(trial: Trial, i: int, ledger: Ledger, place: int) -> Verdict | None:
     """A launch that ran on another place than the device's own."""
-    ran = ledger.ran(place)
     own = trial.places[place].features.place or trial.places[place].name
-    if all(where is None or where == own for where in ran):
+    if {*ledger.ran(place)} <= {own, None}:
         return None
+    ran = ledger.checked(trial.places, place).ran(place)
     values = ledger.launches(place)
     number = next(n for n, where in enumerate(ran) if where is not None and where != own)
     v, got = values[number % len(values)][-1], str(ran[number])
@@ -50,18 +49,16 @@ def _elsewhere(trial: Trial, i: int, ledger: Ledger, place: int) -> Verdict | No
 def _unasked(trial: Trial, i: int, ledger: Ledger, place: int) -> Verdict | None:
     """A transfer beyond those that the schedule asks of the device; by kind, largest first, each covers a smaller."""
     moved = ledger.moved(place)
-    if moved is None:
+    if moved is None or sorted(moved) == sorted(ledger.asked(place)):
         return None
-    asked = ledger.asked(place)
-    if Counter(moved) == Counter(asked):
-        return None
+    moved, asked = ledger.checked(trial.places, place).moved(place) or (), ledger.asked(place)
     for kind in ("upload", "download", "copy"):
         done, due = _sizes(moved, kind), _sizes(asked, kind)
         for k, nbytes in enumerate(done):
             if k >= len(due) or nbytes > due[k]:
                 name = trial.places[place].name
                 text = f"{name} did {_many(done, kind)} but should do {_many(due, kind)}, as the plan asks for no more"
-                return Verdict(FAIL, "unplanned transfer", MOVED, text, i, expected=f"{due}", got=f"{done}")
+                return Verdict(FAIL, "extra transfer", MOVED, text, i, expected=f"{due}", got=f"{done}")
     return None
 
 
@@ -83,6 +80,7 @@ class ReadsLastWritten:
             if ledger is None or planned.run.failure is not None:
                 continue
             for place, misread in ledger.misreads():
+                ledger.checked(trial.places, place)
                 number = misread.get("number")
                 value = None if number is None else values_of(ledger.schedule).get(number)
                 of = "" if number is None else f", buffer {number}"

@@ -277,6 +277,7 @@ class Unit:
             journal.write(RUNNING, self.number, self.program, i, i - start)
             trial.planned.append(Planned(plans[i], run_plan(case.program, plans[i], bench.places, prover)))
             counts.plan(plans[i])
+            counts.ledger(trial.planned[-1].run, bench.places)
         journal.write(GENERATING, self.number, self.program, len(plans), len(plans) - start)
         found, unknown = judge(trial, bench.examiner.oracles)
         if start == 0:
@@ -331,7 +332,7 @@ class Unit:
 def _is_echo(kind: str, kinds: set[str]) -> bool:
     """Whether another verdict of the same trial says more of what is most likely the same failure."""
     if kind == "stale read":
-        return not kinds <= {"stale read", "hidden fallback", "unplanned transfer"}
+        return not kinds <= {"stale read", "hidden fallback", "extra transfer"}
     return kind == "plans disagree" and "wrong value" in kinds
 
 

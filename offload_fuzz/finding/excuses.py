@@ -23,7 +23,7 @@ KINDS = {
     "raised": "an error where the reference raises none",
     "ran elsewhere": "a node that ran on another device than the plan says",
     "hidden fallback": "a node that ran on the host or another device, as the device's ledger tells",
-    "unplanned transfer": "a transfer that the plan did not ask for, or a larger one",
+    "extra transfer": "a transfer that the plan did not ask for, or a larger one",
     "stale read": "a read of memory that is stale, never written or released, whatever its value",
     "input overwritten": "an input that was changed",
     "host mode changed": "rounding mode or flush-to-zero of the host process changed",

@@ -60,6 +60,7 @@ def rows(report: Report) -> list[tuple[str, str]]:
         ("freedoms", _freedoms(c)),
         ("judged", f"{number(c.judged, 'result')}: {share(c.unknown, c.judged)} unknown, {c.vacuous:,} vacuous"),
         ("left out", f"{c.skipped:,} skipped, {c.rejected:,} rejected, {c.out_of_memory:,} out of memory"),
+        ("ledger", _ledger(c)),
         ("failures", _failures(report)),
         ("took", f"{report.seconds:.1f} s, {_rate(report)}; seed {report.settings.seed}"),
         *(("excused", f"{f.id}, {number(f.count, 'time')}: {f.excuse}") for f in report.findings if f.excuse),
@@ -149,6 +150,15 @@ def _ops(c: Counts, ops: Sequence[str]) -> str:
 
 def _freedoms(c: Counts) -> str:
     return ", ".join(f"{name} {share(_count(c.freedoms, name), c.cases)}" for name in FREEDOMS) + " of plans not plain"
+
+
+def _ledger(c: Counts) -> str:
+    """What devices told of their transfers, launches and reads; without that, results are all that is judged."""
+    text = f"transfers and launches told in {share(c.told, c.cases)} of case runs"
+    if c.transfers:
+        text += f" ({c.transfers:,} transfers of {c.moved_bytes:,} bytes)"
+    text += f", reads watched in {share(c.watched, c.cases)}"
+    return text + (f"; not told by {', '.join(sorted(c.untold))}" if c.untold else "")
 
 
 def _count(table: Mapping[str, int], name: str) -> int:

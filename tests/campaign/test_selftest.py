@@ -176,10 +176,13 @@ def fixed_cases() -> Iterator[tuple[Program, Plan, Schedule]]:
 
 
 def outcome(run: Run) -> str:
-    """What one plan gave, as text: the bytes of results and probes, what was raised, misplaced or touched."""
+    """What one plan gave, as text: bytes of results and probes, what was raised, misplaced, touched, and the ledger."""
     arrays = [[*map(described, r)] for r in run.results] + [[described(run.probes[v]) for v in sorted(run.probes)]]
     raised = run.failure and (run.failure.command, run.failure.error)
-    return repr((arrays, raised, len(run.misplaced), len(run.touched)))
+    assert run.ledger is not None
+    told = [(t["transfers"], [where == "numpy" for where in t["launches"]], len(t["misreads"]))
+            for t in run.ledger.told.values()]  # fmt: skip  # one device each
+    return repr((arrays, raised, len(run.misplaced), len(run.touched), told))
 
 
 def described(x: Any) -> tuple[str, tuple[int, ...], int]:

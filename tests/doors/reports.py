@@ -61,6 +61,7 @@ def two_findings() -> Report:
     counts = Counts(
         programs=40, cases=2000, judged=4000, unknown=40, vacuous=8, rejected=2, skipped=1, wild=10, large=1,
         pairs_covered=90, pairs_reachable=100, pairs_unreachable=7, failures=12, unshrunk=3, executions=310, crashes=1,
+        told=1500, watched=998, transfers=9876, moved_bytes=123456, untold={"mychip:0": 500},
         nodes={"2": 19, "3": 2, "8": 19}, ops={"add": 99, "abs": 99, "sum": 2, "matmul": 1},
         freedoms={"device": 1000, "transfer": 1},
         runnable={"add host": 99, "add d0": 99, "add d1": 99, "abs host": 99, "abs d0": 99, "sum host": 2, "sum d0": 2,

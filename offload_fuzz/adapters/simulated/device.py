@@ -13,7 +13,7 @@ from offload_fuzz.adapters.simulated.arithmetic import Kernel, kernel_of
 from offload_fuzz.adapters.simulated.draws import Draws
 from offload_fuzz.adapters.simulated.faults import FAULTS
 from offload_fuzz.adapters.simulated.hooks import Hooks
-from offload_fuzz.adapters.simulated.ledger import Deed, Ledger, Mark
+from offload_fuzz.adapters.simulated.ledger import IN_FLIGHT, Deed, Ledger, Mark
 from offload_fuzz.adapters.simulated.memory import (
     Buffer,
     Layout,
@@ -32,6 +32,7 @@ from offload_fuzz.types import DTYPES, Array, ArrayType
 
 DRAWN_ORDERS = ("late", "random", "late", "random", "late", "random", "late", "eager")
 REMEMBERED = 4096
+WATCHED = 2  # memory is watched in one of so many runs, by seed, and from the start, before there is a seed
 REGION = "compiled region"  # stands for the op of a kernel that is compiled from several
 
 
@@ -78,7 +79,7 @@ class Simulated(Transfers):
     def reset(self, seed: int, order: str | None = None) -> None:
         """Begin a run: empty memory and queues, draws from `seed` and the index; `order` overrides the drawn one."""
         self.draws = Draws(seed + (self.index << 20), self.accumulators)
-        self.counted.reset()
+        self.counted.reset(watching=seed % WATCHED == 1)
         drawn = DRAWN_ORDERS[self.draws.below(len(DRAWN_ORDERS))] if seed else "eager"
         self.memory.reset()
         self.scratch.clear()
@@ -87,11 +88,11 @@ class Simulated(Transfers):
     # ------------------------------------------------------------------------------------------------------ memory
     def release(self, buffer: Buffer, *, stream: int = 0) -> None:
         """Give the buffer's storage back once the stream comes to it; every view of it ends."""
-        storage = buffer.storage
-        if self.hooks.frees("stream") == "stream":
+        storage, when = buffer.storage, self.hooks.frees("stream")
+        if when == "stream":
             self.queues.issue(stream, lambda: storage.memory.free(storage))
         else:
-            storage.memory.free(storage)
+            storage.memory.free(storage, untouched=when == "untouched")
 
     def ledger(self) -> dict[str, Any]:
         """What was moved, where kernels ran and what was read wrongly since `reset`; see `Ledger`."""
@@ -99,7 +100,8 @@ class Simulated(Transfers):
 
     def touched(self, array: Array, writes: bool) -> None:
         """The host reads or writes an array that it was given here, or has uploaded."""
-        self.counted.touched(array, writes)
+        if IN_FLIGHT:
+            self.counted.touched(array, writes)
 
     def place_of(self, buffer: Buffer) -> str:
         """The name of the device that holds the buffer."""
@@ -128,11 +130,12 @@ class Simulated(Transfers):
         refusal = hooks.accepts(None, op, operands)
         if refusal is not None:
             raise RuntimeError(refusal)
-        launch, seen = self._numbered(), [len(b.storage.issued) for b in operands]
+        counted = self.counted
+        launch, seen = counted.launched(), counted.seen(operands)
         if instruction.view is not None:
             layout: Layout | None = hooks.view(instruction.view(operands[0], type, attributes), op, operands[0], type)
             if layout is not None:
-                return self._view(operands[0], seen[0], type, layout, Deed(op, stream, launch, operands[0]))
+                return self._view(operands[0], seen, type, layout, Deed(op, stream, launch, operands[0]))
         in_place = out is not None and out.type == type and not out.overlaps_itself
         target = out if in_place else hooks.target(None, op, operands, type)
         is_new = target is None
@@ -142,16 +145,20 @@ class Simulated(Transfers):
             laid = instruction.strides, instruction.nbytes
             target = self._allocate(type, *placed_for(update, type, *laid), "result", op)
 
-        deed = Deed(op, stream, launch, target)
-        target.storage.issued.append(deed)
+        deed = counted.writing(op, stream, launch, target)
         read, written, lawful_type = operands, target, instruction.lawful_type
         if self.tile and is_new and instruction.elementwise and (whole := tiles.whole([*operands, target], self.tile)):
             *read, written = whole
             lawful_type = tiles.padded(lawful_type, self.tile)
 
+        def noted() -> None:  # once operands are read, by which a transfer that was put off arrives
+            counted.ran(launch, hooks.unit(self.name, op, operands), operands, [type])
+            if deed is not None:
+                counted.check(operands, seen, deed)
+
         def compute() -> Any:
             arrays = [hooks.operand(self._array(b, i), i, op) for i, b in enumerate(read)]
-            self._read(operands, seen, deed)
+            noted()
             if instruction.flushes:
                 arrays = [flushed(x, self.flushes, self.draws) for x in arrays]
             result = instruction.kernel(arrays, attributes, lawful_type, self.draws)
@@ -159,26 +166,31 @@ class Simulated(Transfers):
                 result = flushed(result, self.flushes, self.draws)
             return hooks.result(result, op, arrays, attributes)
 
-        def write(result: Any) -> None:
+        def write(result: Any, whole: bool = True) -> None:
             if hooks.written(True, written, op, read, in_place):
                 self._array(written, WRITTEN)[...] = result
-                self.counted.wrote(target.storage, deed)
+                if deed is not None and whole:
+                    counted.wrote(target.storage, deed)
 
         def command(run: Callable[[], None]) -> Callable[[], None]:
             return kernel(run, op, self.name, launch)
 
         stream = hooks.queue(stream, op, self.index)
         if update is not None and is_new and (op == "setitem" or update == "assign"):
-            for run in self._in_two_steps(op, operands, attributes, target, compute, write):
+            for run in self._in_two_steps(op, operands, attributes, target, compute, write, noted):
                 self.queues.issue(stream, command(run))
+            if deed is not None and op == "setitem":
+                self.queues.issue(stream, lambda: counted.wrote(target.storage, deed))
         elif not hooks.direct(True, op):
             self.queues.issue(stream, command(lambda: self.scratch.update(workspace=np.array(compute()))))
             self.queues.issue(stream, command(lambda: write(_reread(self.scratch["workspace"], written.type))))
-        elif hooks.runs("stream", op) == "stream":
-            self.queues.issue(stream, command(lambda: write(compute())), hooks.overtakes(False, op))
-        else:
+        elif (when := hooks.runs("stream", op)) == "issue":
             with np.errstate(all="ignore"):
                 command(lambda: write(compute()))()
+        else:
+            if when == "prefetched" and deed is not None:
+                counted.check(operands, seen, deed)
+            self.queues.issue(stream, command(lambda: write(compute())), hooks.overtakes(False, op))
         if donate is not None:
             self.release(operands[donate], stream=stream)
         return target
@@ -190,16 +202,23 @@ class Simulated(Transfers):
         attributes: Mapping[str, Any],
         target: Buffer,
         compute: Callable[[], Any],
-        write: Callable[[Any], None],
+        write: Callable[..., None],
+        noted: Callable[[], None],
     ) -> tuple[Callable[[], None], Callable[[], None]]:
         """What the kernels of an update do: the first makes what the second puts into its place, or writes over."""
         if op == "setitem":
             copied, value = operands
             region = Buffer(target.storage, value.type, *getitem(target, value.type, attributes), target.place)
-            return (
-                lambda: write(np.array(self._array(copied, 0))),
-                lambda: self._array(region, WRITTEN).__setitem__(..., self._array(value, 1)),
-            )
+
+            def copy() -> None:
+                write(np.array(self._array(copied, 0)), whole=False)
+                noted()
+
+            def put() -> None:
+                self._array(region, WRITTEN)[...] = self._array(value, 1)
+                noted()
+
+            return copy, put
         made: list[Any] = []
         return lambda: made.append(np.array(compute())), lambda: write(made.pop())
 
@@ -212,8 +231,8 @@ class Simulated(Transfers):
         stream: int = 0,
     ) -> list[Buffer]:
         """One buffer for each of `results`, all written by one kernel that runs the nodes as a compiled region."""
-        launch, types = self._numbered(), [b.type for b in operands]
-        seen = [len(b.storage.issued) for b in operands]
+        counted, types = self.counted, [b.type for b in operands]
+        launch, seen = counted.launched(), counted.seen(operands)
         steps: list[regions.Step] = []
         for op, numbers, attributes in nodes:
             instruction = self._instruction(op, tuple([types[n] for n in numbers]), attributes)
@@ -228,41 +247,35 @@ class Simulated(Transfers):
             else:
                 target.storage.memory.share(target.storage)
             targets.append(target)
-        deeds = [Deed(REGION, stream, launch, target) for target in targets]
-        for target, deed in zip(targets, deeds, strict=True):
-            target.storage.issued.append(deed)
+        deeds = [counted.writing(REGION, stream, launch, target) for target in targets]
 
         def run() -> None:
             arrays = [self.hooks.operand(self._array(b, i), i, REGION) for i, b in enumerate(operands)]
-            self._read(operands, seen, deeds[0])
+            place = self.hooks.unit(self.name, REGION, operands)
+            counted.ran(launch, place, operands, [t.type for t in targets])
+            if deeds[0] is not None:
+                counted.check(operands, seen, deeds[0])
             found = regions.run(steps, arrays, results, self.draws, self.hooks.fused)
             for target, deed, result in zip(targets, deeds, self.hooks.region_results(found), strict=True):
                 if result is not None:
                     self._array(target, WRITTEN)[...] = result
-                    self.counted.wrote(target.storage, deed)
+                    if deed is not None:
+                        counted.wrote(target.storage, deed)
 
         command = kernel(run, REGION, self.name, launch)
         self.queues.issue(self.hooks.queue(stream, REGION, self.index), command, self.hooks.overtakes(False, REGION))
         return targets
 
-    def _numbered(self) -> int:
-        """The number of a launch, views included."""
-        self.counted.launches.append(None)
-        return len(self.counted.launches) - 1
-
-    def _read(self, operands: Sequence[Buffer], seen: Sequence[int], deed: Deed) -> None:
-        """Note that a kernel runs here, now, and reads the operands."""
-        if deed.launch is not None:
-            self.counted.launches[deed.launch] = self.name
-        for b, n in zip(operands, seen, strict=True):
-            self.counted.check(b, n, deed)
-
-    def _view(self, x: Buffer, seen: int, type: ArrayType, layout: Layout, deed: Deed) -> Buffer:
+    def _view(self, x: Buffer, seen: list[int], type: ArrayType, layout: Layout, deed: Deed) -> Buffer:
         """A view of `x`, which is there once the stream has come to it."""
+        counted, place = self.counted, self.hooks.unit(self.name, deed.name, (x,))
+        counted.ran(deed.launch or 0, place, (x,), (type,))
+        if not counted.watching:
+            return Buffer(x.storage, type, *layout, x.place)
         mark = Mark(deed)
 
         def make() -> None:
-            self._read([x], [seen], deed)
+            counted.check([x], seen, deed)
             mark.done = True
 
         self.queues.issue(deed.stream, make)

@@ -25,12 +25,13 @@ NOBODY = -1
 class Deed:
     """A command that reads or writes memory: its name (op, or kind of transfer), stream and number of launch.
 
-    type, offset, strides: of what it writes, or of what it reads where it writes nothing.
+    type, offset, strides: of what it writes, or of what it reads where it writes nothing. begun: a transfer has.
     """
 
-    __slots__ = ("launch", "name", "offset", "stream", "strides", "type")
+    __slots__ = ("begun", "launch", "name", "offset", "stream", "strides", "type")
 
     def __init__(self, name: str, stream: int, launch: int | None, buffer: Buffer) -> None:
+        self.begun = False
         self.name, self.stream, self.launch = name, stream, launch
         self.type, self.offset, self.strides = buffer.type, buffer.offset, buffer.strides
 
@@ -68,45 +69,67 @@ class Ledger:
 
     transfers: (kind, bytes) of each, in the order in which they were done. launches: by number, the name of the place
     where each ran, None for one that has not run. misreads: the first `KEPT` of what was read though it should not be,
-    each with the buffer (None for a host array) and a text.
+    each with the buffer (None for a host array) and a text. watching: whether there is an eye on memory in this run.
     """
 
     def __init__(self, device: str) -> None:
         self.device = device
-        self.reset()
+        self.watching = True
+        self.reset(True)
 
-    def reset(self) -> None:
+    def reset(self, watching: bool) -> None:
         """Forget everything."""
-        for key in [k for k, flights in IN_FLIGHT.items() if any(f.ledger is self for f in flights)]:
-            IN_FLIGHT[key] = [f for f in IN_FLIGHT[key] if f.ledger is not self]
-            if not IN_FLIGHT[key]:
-                del IN_FLIGHT[key]
+        if self.watching:
+            self._forget_flights()
+        self.watching = watching
         self.transfers: list[tuple[str, int]] = []
         self.launches: list[str | None] = []
         self.misreads: list[dict[str, Any]] = []
 
+    def _forget_flights(self) -> None:
+        for key in [k for k, flights in IN_FLIGHT.items() if any(f.ledger is self for f in flights)]:
+            IN_FLIGHT[key] = [f for f in IN_FLIGHT[key] if f.ledger is not self]
+            if not IN_FLIGHT[key]:
+                del IN_FLIGHT[key]
+
     def told(self) -> dict[str, Any]:
         """What `Simulated.ledger` says."""
-        return {"transfers": self.transfers, "launches": self.launches, "misreads": self.misreads}
+        return {
+            "transfers": self.transfers, "launches": self.launches, "misreads": self.misreads,
+            "watched": self.watching,
+        }  # fmt: skip  # one table
+
+    def launched(self) -> int:
+        """The number of a new launch."""
+        self.launches.append(None)
+        return len(self.launches) - 1
+
+    def ran(self, launch: int, place: str, operands: Sequence[Buffer], results: Sequence[ArrayType]) -> None:
+        """A kernel ran on a place; where that is not this device, what it reads and makes crossed to there and back."""
+        if launch < len(self.launches):  # else the device was reset in between
+            self.launches[launch] = place
+        if place != self.device:
+            self.transfers += [("download", b.type.nbytes) for b in operands]
+            self.transfers += [("upload", t.nbytes) for t in results]
 
     def _report(self, buffer: Buffer | None, text: str) -> None:
-        if len(self.misreads) < KEPT:
+        if len(self.misreads) < KEPT and all(m["text"] != text for m in self.misreads):
             self.misreads.append({"buffer": buffer, "text": text})
 
     # --------------------------------------------------------------------------------------------------- host arrays
     def flies(self, array: Array, deed: Deed) -> None:
-        """A transfer was issued that reads the host array (an upload), or fills it."""
-        IN_FLIGHT.setdefault(id(array), []).append(Flight(array, deed, self))
+        """A transfer was issued that reads the host array (an upload), or fills it, and may not have begun yet."""
+        if not deed.begun:
+            IN_FLIGHT.setdefault(id(array), []).append(Flight(array, deed, self))
 
     def lands(self, array: Array, deed: Deed) -> None:
         """The transfer is about to be done; an upload reads what it should only where no download is still due."""
-        flights = IN_FLIGHT.get(id(array))
-        if flights is None:  # the device was reset in between
+        deed.begun = True
+        flights = IN_FLIGHT.pop(id(array), None)
+        if flights is None or (len(flights) == 1 and flights[0].deed is deed):
             return
-        if len(flights) == 1 and flights[0].deed is deed:
-            del IN_FLIGHT[id(array)]
-            return
-        IN_FLIGHT[id(array)] = [f for f in flights if f.deed is not deed]
+        flights = [f for f in flights if f.deed is not deed]
+        IN_FLIGHT[id(array)] = flights
         if deed.name == "upload":
             for f in flights:
                 if f.deed.name == "download":
@@ -121,17 +144,31 @@ class Ledger:
                 self._report(None, text)
 
     # ------------------------------------------------------------------------------------------------- device memory
-    def check(self, buffer: Buffer, seen: int, deed: Deed) -> None:
-        """`deed` reads the buffer, to whose storage `seen` writes were issued before it."""
-        storage = buffer.storage
-        done, mark = storage.done, buffer.mark
-        if storage.live and len(done) == seen and (mark is None or mark.done) and done == storage.issued[:seen]:
-            if mark is not None and mark.covered:
-                return
-            for w in done:
-                if w.type is buffer.type and w.offset == buffer.offset and w.strides == buffer.strides:
-                    return
-        self._inspect(buffer, seen, deed)
+    def writing(self, name: str, stream: int, launch: int | None, buffer: Buffer) -> Deed | None:
+        """A command was issued that writes the buffer; None where memory is not watched."""
+        if not self.watching:
+            return None
+        deed = Deed(name, stream, launch, buffer)
+        buffer.storage.issued.append(deed)
+        return deed
+
+    def seen(self, buffers: Sequence[Buffer]) -> list[int]:
+        """What was issued to each storage before a command that is issued now."""
+        return [len(b.storage.issued) for b in buffers] if self.watching else []
+
+    def check(self, buffers: Sequence[Buffer], seen: Sequence[int], deed: Deed) -> None:
+        """`deed` reads the buffers, to whose storages so many writes were issued before it."""
+        for buffer, n in zip(buffers, seen, strict=True):
+            storage = buffer.storage
+            done, mark = storage.done, buffer.mark
+            if storage.live and len(done) == n and done == storage.issued[:n]:
+                if mark is None:
+                    w = done[-1] if done else None
+                    if w and w.type is buffer.type and w.offset == buffer.offset and w.strides == buffer.strides:
+                        continue
+                elif mark.done and mark.covered:
+                    continue
+            self._inspect(buffer, n, deed)
 
     def wrote(self, storage: Storage, deed: Deed) -> None:
         """`deed`, which was issued as a write to the storage, has written."""

@@ -215,8 +215,11 @@ class Memory:
         """Let the storage live until it has been freed once more; only a fault makes buffers share one like this."""
         self._shared[storage.address] = self._shared.get(storage.address, 0) + 1
 
-    def free(self, storage: Storage) -> None:
-        """Poison the storage and make it the next to be reused; raises `ValueError` when it is not allocated."""
+    def free(self, storage: Storage, untouched: bool = False) -> None:
+        """Poison the storage and make it the next to be reused; raises `ValueError` when it is not allocated.
+
+        untouched: only a fault gives it up without poison, and never hands it out again.
+        """
         address, size = storage.address, storage.nbytes
         if address not in self._live or self._live[address][0]() is not storage:
             raise ValueError(f"storage at address {address} is released but should be allocated; release it once")
@@ -224,13 +227,15 @@ class Memory:
             self._shared[address] -= 1
             return
         storage.live = False
-        self._free_block(address, size)
+        self._free_block(address, size, untouched)
 
-    def _free_block(self, address: int, size: int) -> None:
+    def _free_block(self, address: int, size: int, untouched: bool = False) -> None:
         del self._live[address]
         self._used -= size
         self._shared.pop(address, None)
         self.arriving.pop(address, None)
+        if untouched:
+            return
         self._words[address >> 1 : (address + size) >> 1] = FREED
         self._free.setdefault(size, []).append(address)
 
@@ -271,7 +276,7 @@ class SharedHost:
     def share(self, storage: Storage) -> None:
         """Nothing to count: the host keeps the array."""
 
-    def free(self, storage: Storage) -> None:
+    def free(self, storage: Storage, untouched: bool = False) -> None:
         """Nothing to give back."""
 
     def array(self, buffer: Buffer, layout: Layout) -> Array:

@@ -56,37 +56,44 @@ class Transfers:
             offset, strides, nbytes = placed_for(destination, type, *tiles.placed(type, self.tile))
         buffer = self._allocate(type, offset, strides, nbytes, "upload")
         bounced = is_bounced(array)
-        deed = Deed("upload", stream, None, buffer)
-        buffer.storage.issued.append(deed)
-        self.counted.flies(array, deed)
+        counted = self.counted
+        deed = counted.writing("upload", stream, None, buffer)
 
         def transfer() -> None:
-            self.counted.lands(array, deed)
+            if deed is not None:
+                counted.lands(array, deed)
             source = self.hooks.host_array(array)
-            self._move(self._array(buffer, WRITTEN), self.hooks.bounced(source) if bounced else source, "upload")
-            self.counted.wrote(buffer.storage, deed)
+            source = self.hooks.bounced(source) if bounced else source
+            self._move(self._array(buffer, WRITTEN), source, "upload", buffer)
+            if deed is not None:
+                counted.wrote(buffer.storage, deed)
 
         def put_off() -> None:
             self.memory.arriving[buffer.storage.address] = transfer
 
         at_once = blocking or self.hooks.arrives("completion") == "completion"
         self._issue(stream, transfer if at_once else put_off, blocking, "upload")
+        if deed is not None:
+            counted.flies(array, deed)
         return buffer
 
     def download(self, buffer: Buffer, *, stream: int = 0, blocking: bool = True, into: Array | None = None) -> Array:
         """A new host array, or `into`, filled when the command runs."""
         target = downloaded(buffer.type, UNFILLED) if into is None else into
         array: Array = self.hooks.host_target(target, self.scratch)
-        deed, seen = Deed("download", stream, None, buffer), len(buffer.storage.issued)
-        self.counted.flies(array, deed)
+        counted = self.counted
+        deed, seen = (Deed("download", stream, None, buffer) if counted.watching else None), counted.seen([buffer])
 
         def transfer() -> None:
-            self.counted.lands(array, deed)
             source = self._array(buffer, "download")
-            self.counted.check(buffer, seen, deed)
-            self._move(array, source, "download")
+            if deed is not None:
+                counted.lands(array, deed)
+                counted.check([buffer], seen, deed)
+            self._move(array, source, "download", buffer)
 
         self._issue(stream, transfer, blocking, "download")
+        if deed is not None:
+            counted.flies(array, deed)
         return array
 
     def copy(
@@ -109,14 +116,15 @@ class Transfers:
         if self.tile or destination is not None:
             below, strides, nbytes = placed_for(destination, type, *tiles.placed(type, self.tile))
         result = self._allocate(type, below, strides, nbytes, "copy")
-        deed, seen = Deed("copy", stream, None, result), len(buffer.storage.issued)
-        result.storage.issued.append(deed)
+        seen, deed = self.counted.seen([buffer]), self.counted.writing("copy", stream, None, result)
 
         def transfer() -> None:
             origin = self._array(buffer, "copy")
-            self.counted.check(buffer, seen, deed)
-            self._move(self._array(result, WRITTEN), origin, "copy")
-            self.counted.wrote(result.storage, deed)
+            if deed is not None:
+                self.counted.check([buffer], seen, deed)
+            self._move(self._array(result, WRITTEN), origin, "copy", buffer)
+            if deed is not None:
+                self.counted.wrote(result.storage, deed)
 
         self._issue(stream, transfer, blocking, "copy")
         return result
@@ -127,10 +135,10 @@ class Transfers:
         if blocking and self.hooks.host_waits(True, kind):
             finish(self.queues.queues[stream], position)
 
-    def _move(self, target: Array, source: Array, kind: str) -> None:
+    def _move(self, target: Array, source: Array, kind: str, buffer: Buffer) -> None:
         source = self.hooks.carried(source, kind)
         moved = self.hooks.moved(source.nbytes, kind)
-        self.counted.transfers.append((kind, min(moved, source.nbytes)))
+        self.counted.transfers.extend(self.hooks.legs(((kind, min(moved, source.nbytes)),), buffer))
         if moved >= source.nbytes:
             target[...] = source
             return

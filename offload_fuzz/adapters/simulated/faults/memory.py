@@ -94,3 +94,10 @@ def _max_reads_padding(result: Any, operands: Sequence[Array], attributes: Mappi
        sentence="zeros and zeros_like allocate, and trust the memory to be zero.")
 def _zeros_unwritten(write: bool, buffer: Buffer, op: str, operands: Sequence[Buffer], in_place: bool) -> bool:
     return write and op not in ("zeros", "zeros_like")
+
+
+@fault("freed_early_untouched", hook="frees", cls="memory",
+       sentence="Released memory is given up at once, though queued work still uses it; nobody takes it, so it keeps "
+                "its bytes.")
+def _freed_early_untouched(when: str) -> str:
+    return "untouched"

@@ -59,6 +59,13 @@ def _peer_copy_narrowed(array: Array, kind: str) -> Array:
     return (array.view(np.uint32) & np.uint32(0xFFFF0000)).view(np.float32)
 
 
+@fault("peer_copy_bounces", hook="legs", cls="multi-device", report="triton-inference-server/server#824",
+       sentence="A copy between two devices goes over the host, as a download and an upload.")
+def _peer_copy_bounces(legs: tuple[tuple[str, int], ...], buffer: Buffer) -> tuple[tuple[str, int], ...]:
+    ((kind, nbytes),) = legs
+    return (("download", nbytes), ("upload", nbytes)) if kind == "copy" else legs
+
+
 @fault("bounced_tail_lost", hook="bounced", cls="multi-device", needs=("route",),
        sentence="What goes to another device over the host goes on in chunks of 16 bytes, without the rest.")
 def _bounced_tail_lost(array: Array) -> Array:
