@@ -43,6 +43,8 @@ from .placements import roles_for
 OP_BYTES, PICK_BYTES, FRESH_BYTES, ATTRIBUTE_BYTES = 2, 12, 40, 20
 STEP_BYTES = OP_BYTES + PICK_BYTES + FRESH_BYTES + ATTRIBUTE_BYTES + MODE_BYTES
 HEADER_BYTES = 48
+#: Percent of the steps of a program that is not wild whose fresh inputs are: NaN beside numbers, or one large integer.
+STRAY = 8
 #: Results beyond this many elements are not generated, except in large programs.
 MAX_RESULT = 16_384
 MAX_LARGE = 4_194_304
@@ -174,7 +176,7 @@ class CaseBuilder:
         slots: list[int | None] = [None] * len(op.operands)
         for k, o in enumerate(given[: len(slots)]):
             slots[k if len(given) == len(slots) else (at + k) % len(slots)] = o
-        flavour = "tame" if attempt else "wild" if self.wild else "dyadic"
+        flavour = "tame" if attempt else "wild" if self.wild or pick.chance(STRAY) else "dyadic"
         if slots[at] is None:
             slots[at] = self._anchor(op, at, pick, fresh, flavour, refill=attempt == 2)
         anchor = slots[at]

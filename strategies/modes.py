@@ -32,7 +32,7 @@ def node_modes(
         out["device", (v,)] = role
         if features.streams > 1 and choices.chance(30):
             out["stream", (v,)] = 1 + choices.below(min(features.streams, 4) - 1)
-        if features.compile and choices.chance(30):
+        if features.compile and choices.chance(50):
             out["compile", (v,)] = True
     if op in features.in_place and choices.chance(40):
         out["reuse", (v,)] = True

@@ -113,7 +113,7 @@ def detect(fault: Fault, seed: int, max_time: float, max_cases: int = MAX_CASES,
     if not watch.text:
         return Detection(False, watch.cases, time.process_time() - started)
     case, known = parse_case(watch.text, fault.name)
-    lawful = {f"d{i}": f"{PROFILE}:{i}" for i in range(fault.devices)}
+    lawful = {f"d{i}": spec.partition("+")[0] for i, spec in enumerate(case.devices)}  # shrinking drops devices
     replays = [replay_case(c, fault.name, known).status for c in (case, with_devices(case, lawful, fault.name))]
     freedoms = tuple(name for (name, _), _ in case.plan.non_plain())
     return Detection(

@@ -40,6 +40,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "cli_findings",
         "cli_reports",
         "cli_selftest",
+        "cli_conformance",
         "cli",
         "pytest_plugin",
         "__init__",

@@ -45,7 +45,7 @@ def _fallback_write_lost(write: bool, buffer: Buffer, op: str, operands: Sequenc
     return write and not (in_place and op in FALLBACK)
 
 
-@fault("fallback_reads_dense", hook="operand", cls="fallback",
+@fault("fallback_reads_dense", hook="operand", cls="fallback", inside=True,
        sentence="An op that falls back to the host gets the elements of an operand as they lie in memory.")
 def _fallback_reads_dense(array: Array, number: int, op: str) -> Array:
     return array.ravel(order="K").reshape(array.shape) if op in FALLBACK else array

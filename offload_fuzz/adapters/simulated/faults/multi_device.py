@@ -21,7 +21,7 @@ def _peer_copy_lost(nbytes: int, kind: str) -> int:
     return 0 if kind == "copy" else nbytes
 
 
-@fault("peer_event_ignored", hook="waits", cls="multi-device", report="ggml-org/llama.cpp#21846",
+@fault("peer_event_ignored", hook="waits", cls="multi-device", inside=True, report="ggml-org/llama.cpp#21846",
        sentence="A stream waits for events of its own device but not for those of another one.")
 def _peer_event_ignored(wait: bool, event: Any, device: str) -> bool:
     return wait and event.device == device
