@@ -1,6 +1,6 @@
 """Ablation: what is lost in planted faults and in cells of the boundary when a freedom is switched off.
 
-    python benchmarks/ablation.py [--freedoms layout,transfer] [--classes ordering,transfer] [--max-cases 400] [--cases 2000]
+    python benchmarks/ablation.py [--freedoms layout,route] [--classes transfer] [--max-cases 400] [--cases 2000]
 
 One search of at most `--max-cases` case runs looks for each fault with all freedoms; its counterexample is shrunk.
 A freedom that is not in the counterexample is not needed; without each one that is, the fault is looked for again. One
