@@ -52,7 +52,7 @@ DTYPE_SHARES = {
 
 
 def draw_shape(choices: Choices, pooled: bool = False) -> tuple[int, ...]:
-    """A shape of rank 0 to 5, of at most `MAX_SIZE` elements; in about 1 of 40 an axis is empty.
+    """A shape of rank 0 to 5, of at most `MAX_SIZE` elements; in about 1 of 25 an axis is empty.
 
     pooled: 7 of 8 are from `POOL`.
     """
@@ -67,7 +67,7 @@ def draw_shape(choices: Choices, pooled: bool = False) -> tuple[int, ...]:
         n = min(n, max(room, 1))
         room //= max(n, 1)
         shape.append(n)
-    if rank and choices.chance(2):
+    if rank and choices.chance(4):
         shape[choices.below(rank)] = 0
     return tuple(shape)
 
