@@ -31,22 +31,23 @@ class Crossings(Lowering):
             return self.arrange(o, source, choices) if place == HOST and shaped(choices) else source
         transfer, route = choices.get("transfer", "blocking"), choices.get("route", "direct")
         private = "overwrite" in choices or shaped(choices)
-        plain = transfer == "blocking" and route == "direct" and not private
+        plain = transfer == "blocking" and route == "direct" and not private and "destination" not in choices
         if plain and (o, place) in self.copies:
             return self.copies[o, place]
+        to = choices.get("destination")
         between = at != HOST and place != HOST
         via = relay(self.tables.places, at, place, self.types[o].dtype) if between and route == "third device" else None
         if via is not None:
             source = self.peer_copy(o, source, self.roles[via].queues[0], transfer)
         if via is not None or (between and route != "host" and self.are_peers(at, place)):
-            b = self.peer_copy(o, source, queue, transfer)
+            b = self.peer_copy(o, source, queue, transfer, to)
         else:
-            b = source if at == HOST else self.download(o, source, transfer)
+            b = source if at == HOST else self.download(o, source, transfer, None if place else to)
             if place == HOST:
                 b = self.arrange(o, b, choices) if shaped(choices) else b
             else:
                 source = self.arrange(o, b, choices) if private else b
-                b = self.upload(o, source, queue, transfer, "overwrite" in choices)
+                b = self.upload(o, source, queue, transfer, "overwrite" in choices, to)
         if plain:
             self.copies[o, place] = b
         return b
@@ -63,7 +64,7 @@ class Crossings(Lowering):
         self.issue(HOST_QUEUE, command, [source], [target], True)
         return target
 
-    def upload(self, o: int, source: int, queue: Queue, transfer: str, overwrite: bool) -> int:
+    def upload(self, o: int, source: int, queue: Queue, transfer: str, overwrite: bool, to: str | None) -> int:
         role = self.roles[queue[0]]
         blocking = transfer != "async" or not role.asynchronous
         share = transfer == "shared" and role.shared is not None
@@ -74,7 +75,9 @@ class Crossings(Lowering):
         if shares:
             self.protected.add(storage)
             self.kept.add(storage)
-        self.issue(queue, s.Upload(*queue, source, target, blocking, free, share), [source], [target], blocking)
+        self.put_off(queue, "copy")
+        to = None if share or "upload" not in role.destination else to
+        self.issue(queue, s.Upload(*queue, source, target, blocking, free, share, to), [source], [target], blocking)
         form = self.arranged.get(source)
         if form is not None and form.layout == "broadcast":
             self.protected.add(storage)
@@ -92,14 +95,17 @@ class Crossings(Lowering):
             self.commands.append(s.SynchronizeEvent(queue[0], event))
         self.commands.append(s.Overwrite(source))
 
-    def download(self, o: int, source: int, transfer: str) -> int:
-        if transfer != "async" and (o, HOST) in self.copies:
-            return self.copies[o, HOST]
+    def download(self, o: int, source: int, transfer: str, to: str | None = None) -> int:
         queue = self.queue_of(source)
+        to = to if "download" in self.roles[queue[0]].destination else None
+        shared = transfer != "async" and to is None
+        if shared and (o, HOST) in self.copies:
+            return self.copies[o, HOST]
         blocking = transfer != "async" or not self.roles[queue[0]].asynchronous
         target = self.buffer(HOST, o)
-        self.issue(queue, s.Download(*queue, source, target, blocking), [source], [target], blocking)
-        if transfer != "async":
+        self.put_off(queue, "copy")
+        self.issue(queue, s.Download(*queue, source, target, blocking, to), [source], [target], blocking)
+        if shared:
             self.copies[o, HOST] = target
         return target
 
@@ -108,10 +114,12 @@ class Crossings(Lowering):
         at = self.ready[buffer]
         return at[0] if at is not DONE else (self.buffers[buffer].place, 0)
 
-    def peer_copy(self, o: int, source: int, queue: Queue, transfer: str) -> int:
+    def peer_copy(self, o: int, source: int, queue: Queue, transfer: str, to: str | None = None) -> int:
         blocking = transfer != "async" or not self.roles[queue[0]].asynchronous
         target = self.buffer(queue[0], o)
-        copy = s.Copy(*queue, self.buffers[source].place, source, target, blocking)
+        to = to if "copy" in self.roles[queue[0]].destination else None
+        copy = s.Copy(*queue, self.buffers[source].place, source, target, blocking, to)
+        self.put_off(queue, "copy")
         self.issue(queue, copy, [source], [target], blocking)
         self.owner.setdefault(self.buffers[target].storage, (target, queue))
         return target
@@ -120,7 +128,8 @@ class Crossings(Lowering):
         source = self.home[v]
         if self.buffers[source].place == HOST:
             return source
-        return self.download(v, source, self.sites.get((self.program.returns, k), NONE).get("transfer", "blocking"))
+        choices = self.sites.get((self.program.returns, k), NONE)
+        return self.download(v, source, choices.get("transfer", "blocking"), choices.get("destination"))
 
     def read_back(self, v: int, source: int) -> None:
         """Keep the result of `v` for the local judge, by a copy on the host or a blocking download."""

@@ -277,6 +277,10 @@ def _release(p: _Proof, place: int, stream: int, buffer: int) -> None:
     p.access((place, stream), (), buffer, RELEASED)
 
 
+def _delay(p: _Proof, place: int, stream: int) -> None:
+    p.act((place, stream))
+
+
 def _synchronize_event(p: _Proof, event: int) -> None:
     p.wait(*ON_HOST, event)
 
@@ -291,6 +295,7 @@ QUEUED: dict[type, tuple[tuple[str, ...], Callable[..., None]]] = {
     s.Release: (("place", "stream", "buffer"), _release),
     s.Record: (("place", "stream", "event"), _Proof.record),
     s.Wait: (("place", "stream", "event"), _Proof.wait),
+    s.Delay: (("place", "stream"), _delay),
     s.Synchronize: (("place", "stream"), _Proof.synchronize),
 }
 #: kind: (all that a proof may know of a command, what it does); those on a queue name it first, others are the host's.

@@ -44,6 +44,7 @@ class _Lowering(Crossings):
             else:
                 compiled.append(group)
                 region(self, group, first)
+        self.delay = ""
         results = [self.result(k, v) for k, v in enumerate(program.outputs)]
         for b in results:
             self.order(HOST_QUEUE, self.ready[b])
@@ -65,6 +66,7 @@ class _Lowering(Crossings):
         place = choices.get("device", HOST)
         role = self.roles[place]
         queue = role.queues[min(choices.get("stream", 0), len(role.queues) - 1)] if place else HOST_QUEUE
+        self.delay = choices.get("delay", "")
         operands = [self.hand_over(v, k, o, queue) for k, o in enumerate(node.operands)]
         in_place = None
         if "reuse" in choices and node.op in role.in_place and self.tables.elementwise[at]:
@@ -72,6 +74,14 @@ class _Lowering(Crossings):
         donated = None
         if in_place is None and "donate" in choices and node.op in role.donate:
             donated = self.given_away(node, role.alias_of(node.op), operands)
+        update = None
+        if (
+            "update" in choices
+            and in_place is None
+            and donated is None
+            and node.op in role.update.get(choices["update"], ())
+        ):
+            update = choices["update"]
         target = self.target(v, node, place, operands, in_place, donated)
         for k in (in_place, donated):
             if k is not None:
@@ -80,8 +90,10 @@ class _Lowering(Crossings):
         storage = self.buffers[target].storage
         view = in_place is None and storage in [self.buffers[b].storage for b in operands]
         launch = s.Launch(
-            place, queue[1], v, node.op, tuple(operands), node.attributes, target, in_place, blocking, view, donated
-        )
+            place, queue[1], v, node.op, tuple(operands), node.attributes, target, in_place, blocking, view, donated,
+            update,
+        )  # fmt: skip  # one call
+        self.put_off(queue, "launch")
         self.issue(queue, launch, operands, [target], blocking)
         self.owner.setdefault(storage, (target, queue))
         self.home[v] = target

@@ -15,6 +15,7 @@ def region(x: Crossings, group: tuple[int, ...], first: int) -> None:
     place = choices["device"]
     role = x.roles[place]
     queue = role.queues[min(choices.get("stream", 0), len(role.queues) - 1)]
+    x.delay = choices.get("delay", "")
     operands: dict[int, int] = {}  # buffer -> its number
     numbers = [
         [-1 if o in group else operands.setdefault(x.hand_over(v, k, o, queue), len(operands))
@@ -39,6 +40,7 @@ def region(x: Crossings, group: tuple[int, ...], first: int) -> None:
     command = s.LaunchCompiled(
         place, queue[1], group, steps, tuple(operands), tuple(made[v] for v in kept), tuple(targets), blocking
     )
+    x.put_off(queue, "launch")
     x.issue(queue, command, list(operands), targets, blocking)
     for v, target in zip(kept, targets, strict=True):
         x.owner.setdefault(x.buffers[target].storage, (target, queue))

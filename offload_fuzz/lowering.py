@@ -23,7 +23,7 @@ class Lowering:
     """What has been lowered of a plan so far, and what is left."""
 
     __slots__ = (
-        "arranged", "buffers", "commands", "copies", "events", "full", "group", "holders", "home", "host_saw",
+        "arranged", "buffers", "commands", "copies", "delay", "events", "full", "group", "holders", "home", "host_saw",
         "instant", "issued",
         "kept", "nbytes", "owner", "plan", "probe", "probes", "program", "protected", "ready", "releases", "remaining",
         "roles", "saw", "sites", "storages", "tables", "types", "used", "value_of",
@@ -61,6 +61,7 @@ class Lowering:
         self.arranged: dict[int, s.Arrange] = {}  # host buffer -> the command that laid it out
         self.remaining = tables.uses.copy()
         self.probes: list[tuple[int, int]] = []
+        self.delay = ""  # before what of the node that is being issued its streams are delayed
 
     # ------------------------------------------------------------------------------------------------ bookkeeping
     def buffer(self, place: int, value: int, like: int | None = None) -> int:
@@ -104,6 +105,11 @@ class Lowering:
         elif self.full:
             self.synchronize(queue)
 
+    def put_off(self, queue: Queue, what: str) -> None:
+        """Delay the queue where the plan has it before such a command, and its device can."""
+        if self.delay == what and self.roles[queue[0]].delay:
+            self.commands.append(s.Delay(*queue))
+
     def synchronize(self, queue: Queue) -> None:
         self.commands.append(s.Synchronize(*queue))
         self.host_saw[queue] = self.issued.get(queue, 0)
@@ -119,6 +125,7 @@ class Lowering:
         if self.saw.get((queue, other), 0) >= n:
             return
         if queue[0] == other[0] or self.are_peers(queue[0], other[0]):
+            self.put_off(other, "event")
             self.commands.append(s.Record(*other, self.events))
             self.commands.append(s.Wait(*queue, self.events))
             self.events += 1

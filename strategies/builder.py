@@ -27,7 +27,7 @@ from offload_fuzz.types import Array, ArrayType, has_nan, type_of
 from .arrays import DTYPE_SHARES, draw_dtype, draw_large_shape, draw_shape
 from .attributes import draw_attributes, min_ndim
 from .choices import Choices
-from .modes import MODE_BYTES, node_modes, schedule_modes
+from .modes import MODE_BYTES, node_modes, prune_return, schedule_modes
 from .operands import (
     RELATIONS,
     anchor_position,
@@ -295,9 +295,7 @@ class CaseBuilder:
         out = {(name, (number[site[0]], *site[1:])): c for (name, site), c in self.choices.items() if site[0] in number}
         seed = schedule_modes(out, program.returns, len(program.outputs), self.header)
         for k, v in enumerate(outputs):
-            role = self.roles[v]
-            if not role or "async" not in self.places[role].features.transfers:
-                out.pop(("transfer", (program.returns, k)), None)
+            prune_return(out, (program.returns, k), self.places, self.roles[v])
         names = tuple(p.spec for p in self.places[1:])
         order = [*inputs, *nodes]
         values = tuple(self.values[v] for v in order)

@@ -12,8 +12,11 @@ from offload_fuzz.program import Program
 from .choices import Choices
 
 LAYOUTS = FREEDOMS["layout"].choices
+DESTINATIONS = FREEDOMS["destination"].choices
+UPDATES = FREEDOMS["update"].choices
+DELAYS = FREEDOMS["delay"].choices
 #: Bytes of decisions that one node's modes take at most (three operands).
-MODE_BYTES = 24
+MODE_BYTES = 40
 
 
 def node_modes(
@@ -32,6 +35,12 @@ def node_modes(
         out["device", (v,)] = role
         if features.streams > 1 and choices.chance(30):
             out["stream", (v,)] = 1 + choices.below(min(features.streams, 4) - 1)
+        if features.update and choices.chance(24):
+            way = UPDATES[1 + choices.below(len(UPDATES) - 1)]
+            if op in features.update.get(way, ()):
+                out["update", (v,)] = way
+        if features.delay and choices.chance(14):
+            out["delay", (v,)] = DELAYS[1 + choices.below(len(DELAYS) - 1)]
         if features.compile and choices.chance(50):
             out["compile", (v,)] = True
     if op in features.in_place and choices.chance(40):
@@ -65,6 +74,9 @@ def crossing(
             out["transfer", site] = "async"
         elif role and via_host and "shared" in mover.transfers and choices.chance(30):
             out["transfer", site] = "shared"
+        way = "download" if not role else "upload" if via_host else "copy"
+        if way in mover.destination and choices.chance(16):
+            out["destination", site] = DESTINATIONS[1 + choices.below(2)]
         if role and via_host and choices.chance(18) and mover.source_free:
             out["overwrite", site] = True
     elif role:
@@ -101,6 +113,8 @@ def schedule_modes(out: dict[Key, Any], program_returns: int, outputs: int, choi
     for k in range(outputs):
         if choices.chance(25):
             out["transfer", (program_returns, k)] = "async"
+        if choices.chance(12):
+            out["destination", (program_returns, k)] = DESTINATIONS[1 + choices.below(2)]
     return seed
 
 
@@ -119,11 +133,18 @@ def plan_for(program: Program, placement: Sequence[int], places: Sequence[Place]
 def prune(
     out: Mapping[Key, Any], program: Program, placement: Sequence[int], places: Sequence[Place]
 ) -> dict[Key, Any]:
-    """`out` without the return's crossings of values that are on the host, or whose device has no async transfers."""
+    """`out` without what the returns' crossings cannot be, of values that are on the host for one."""
     first = len(program.inputs)
     kept = dict(out)
     for k, v in enumerate(program.outputs):
-        role = 0 if v < first else placement[v - first]
-        if not role or "async" not in places[role].features.transfers:
-            kept.pop(("transfer", (program.returns, k)), None)
+        prune_return(kept, (program.returns, k), places, 0 if v < first else placement[v - first])
     return kept
+
+
+def prune_return(out: dict[Key, Any], site: tuple[int, int], places: Sequence[Place], role: int) -> None:
+    """Take from `out` what the crossing of a returned value, made on `role`, cannot be."""
+    features = places[role].features
+    if not role or "async" not in features.transfers:
+        out.pop(("transfer", site), None)
+    if not role or "download" not in features.destination:
+        out.pop(("destination", site), None)

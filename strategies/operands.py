@@ -95,6 +95,9 @@ RELATIONS: dict[
     **NEURAL,
 }
 
+#: Relations of operands that are fresh inputs always, never the result of another node.
+ALWAYS_FRESH = frozenset(r for r, (fits, _) in RELATIONS.items() if fits is _never)
+
 
 @cache
 def anchor_position(op: Op) -> int:

@@ -7,7 +7,7 @@ memory, layout and the order inside a queue have nothing outside that could stan
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,7 +26,7 @@ OUTSIDE = {
     "placed": "place", "accepts": "", "operand": "", "result_type": "", "result": "", "written": "",
     "region_results": "compile", "waits": "streams", "queue": "streams", "synchronizes": "streams",
 }  # fmt: skip  # a table
-NEEDED = {
+NEEDED: Mapping[str, Callable[[Features], bool]] = {
     "": lambda f: True,
     "async transfers": lambda f: "async" in f.transfers,
     "place": lambda f: f.place is not None,

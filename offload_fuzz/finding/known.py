@@ -10,10 +10,11 @@ import tomllib
 from collections.abc import Callable, Mapping
 from datetime import date, datetime
 from importlib.metadata import PackageNotFoundError, version
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from attrs import frozen
+from attrs import field, frozen
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 from offload_fuzz.adapters.resolve import known_adapters
@@ -25,6 +26,9 @@ EXPECTATIONS = ("fail", "flaky", "crash", "hang", "skip")
 #: Backends whose version is that of a distribution of another name.
 DISTRIBUTIONS = {"simulated": "offload-fuzz", "array_api": "array-api-compat"}
 ID = re.compile(r"[A-Za-z0-9_-]{1,80}\Z")
+PROMISE = re.compile(r"[a-z_]{1,40}(\([A-Za-z0-9_]{1,80}\))?\Z")
+#: The rows of `conformance` that break by triaged bugs of backends; beside this module.
+SHIPPED = "known-issues.toml"
 
 
 @frozen(kw_only=True)
@@ -33,7 +37,8 @@ class Issue:
 
     witness: the path of a case file, as seen from the folder of the known-issues file. tracker: where it is dealt with.
     review: when to look at it again. backend, versions: the adapter's or package's name and the versions of it, as in
-    PEP 440 (">=2.13,<3"), that have the issue; without them it holds everywhere.
+    PEP 440 (">=2.13,<3"), that have the issue; without them it holds everywhere. promises: rows of `conformance` that
+    break for the same reason, `operand_layouts(kron)` at one op, `operand_layouts` at any.
     """
 
     id: str
@@ -45,12 +50,22 @@ class Issue:
     review: date | None = None
     backend: str = ""
     versions: str = ""
+    promises: tuple[str, ...] = field(default=(), converter=tuple)
 
     def covers(self, id: str, kind: str, devices: tuple[str, ...]) -> bool:
         """Whether a finding of this ID and kind on these devices is the issue, in a version that has it."""
         if id != self.id or out_of_scope(self):
             return False
         return self.covers_kind(kind) and self._on(devices)
+
+    def covers_promise(self, promise: str, op: str, kind: str, device: str) -> bool:
+        """Whether a promise of `conformance` that `device` breaks at `op` (empty: at none) is the issue, if here.
+
+        kind: crash, hang, or anything else for a promise that was seen broken.
+        """
+        if not {promise, f"{promise}({op})"}.intersection(self.promises) or out_of_scope(self):
+            return False
+        return self.covers_kind(kind) and self._on((device,))
 
     def covers_kind(self, kind: str) -> bool:
         """Whether `expect` says so: crash and hang are kinds, fail and flaky stand for all others."""
@@ -142,6 +157,12 @@ def _versions(value: Any) -> Any:
     return value
 
 
+def _promises(value: Any) -> Any:
+    if not isinstance(value, list) or not value or not all(isinstance(v, str) and PROMISE.match(v) for v in value):
+        raise ValueError('a list of rows of `conformance` such as ["operand_layouts(kron)"]')
+    return value
+
+
 #: What may stand in an entry, and what checks it.
 FIELDS: dict[str, Callable[[Any], Any]] = {
     "id": _id,
@@ -153,6 +174,7 @@ FIELDS: dict[str, Callable[[Any], Any]] = {
     "review": _date,
     "backend": _text,
     "versions": _versions,
+    "promises": _promises,
 }
 REQUIRED = ("id", "expect", "reason")
 
@@ -175,7 +197,7 @@ def check_issue(data: Any, where: str) -> Issue:
     issue = Issue(**data)
     if issue.versions and not issue.backend:
         raise UsageError(f'versions is {issue.versions!r} but says not of what; add backend = "torch" [{where}]')
-    if not issue.witness and issue.expect != "skip":
+    if not issue.witness and not issue.promises and issue.expect != "skip":
         raise UsageError(f'witness is missing but should be a case file, as expect is not "skip" [{where}]')
     return issue
 
@@ -206,6 +228,11 @@ def parse_known(text: str, where: str) -> list[Issue]:
 def read_known(path: str | Path) -> list[Issue]:
     """The entries of a file; raises `UsageError` for anything wrong with it."""
     return parse_known(read_text(path), str(path))
+
+
+def shipped_known() -> list[Issue]:
+    """The entries that come with the package."""
+    return parse_known((files("offload_fuzz.finding") / SHIPPED).read_text(encoding="utf-8"), f"shipped {SHIPPED}")
 
 
 def witness_path(issue: Issue, file: str | Path) -> str:

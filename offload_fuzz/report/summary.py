@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Mapping, Sequence
 
+from offload_fuzz.campaign.boundary import boundary
 from offload_fuzz.campaign.counts import Counts
 from offload_fuzz.campaign.report import Report
 from offload_fuzz.campaign.settings import Settings
@@ -52,6 +53,7 @@ def rows(report: Report) -> list[tuple[str, str]]:
     return [
         ("ran", _ran(report)),
         ("pairs", _pairs(c)),
+        ("cells", _cells(report)),
         ("programs", f"median {number(c.median_nodes, 'node')}; {share(c.wild, c.programs)} wild, "
                      f"{share(c.large, c.programs)} large"),
         ("ops", _ops(c, drawn_from(report.settings))),
@@ -111,6 +113,18 @@ def _pairs(c: Counts) -> str:
     covered = f"{c.pairs_covered:,} of {c.pairs_reachable:,} crossing pairs"
     beyond = f"{c.pairs_unreachable:,} more are" if c.pairs_unreachable else "none"
     return f"{covered} ({share(c.pairs_covered, c.pairs_reachable)}); {beyond} unreachable by features"
+
+
+def _cells(report: Report) -> str:
+    """Cells of the boundary, and the least covered value of each axis."""
+    b = boundary(report)
+    if b is None:
+        return "none counted, as no device was opened"
+    reached, possible = int(b.reached.sum()), int(b.reachable.sum())
+    left = ", ".join(f"{row.axis} {row.value} {share(row.reached, row.reachable)}" for row in b.least())
+    text = f"{reached:,} of {possible:,} ({share(reached, possible)}) of op x dtype x layout x transfer x places"
+    beyond = f"{sum(b.unreachable.values()):,} more are unreachable by features and options"
+    return f"{text}; least: {left}; {beyond}"
 
 
 def drawn_from(settings: Settings) -> list[str]:

@@ -18,7 +18,12 @@ from offload_fuzz.case import Case
 from offload_fuzz.plan import FREEDOMS, Plan
 
 #: freedom -> a fault that only a plan with a choice of it shows.
-ONLY = {"route": "bounced_tail_lost"}
+ONLY = {
+    "route": "bounced_tail_lost",
+    "delay": "wait_gives_up",
+    "update": "strided_target_unwritten",
+    "destination": "download_into_gaps",
+}
 #: Choices that take more than the two devices of a default campaign, or features that no simulated device has.
 MORE_DEVICES = {("route", "third device"): 3, ("transfer", "shared"): 9}
 

@@ -244,7 +244,7 @@ def _fits(buffer: Any, strides: tuple[int, ...]) -> bool:
         return False
     reach = [(n - 1) * s for n, s in zip(buffer.type.shape, strides, strict=True)]
     low, high = buffer.offset + sum(r for r in reach if r < 0), buffer.offset + sum(r for r in reach if r > 0)
-    return low >= 0 and high + buffer.type.np.itemsize <= buffer.storage.nbytes
+    return bool(low >= 0 and high + buffer.type.np.itemsize <= buffer.storage.nbytes)
 
 
 class FullIsCached(Wrapped):
@@ -371,8 +371,8 @@ class ReadOnlyIsShared(NumpyDevice):
         super().__init__()
         self.name = "unseen:ReadOnlyIsShared"
 
-    def upload(self, array: Array) -> Array:
-        return super().upload(array) if array.flags.writeable else array
+    def upload(self, array: Array, destination: str | None = None) -> Array:
+        return super().upload(array, destination) if array.flags.writeable else array
 
 
 # ---------------------------------------------------------------------------------------------------- compiled regions

@@ -65,6 +65,8 @@ WRONG = {
     ENTRY + 'versions = ">=2"': "versions is '>=2' but says not of what; add backend = \"torch\" [k, issue[0]]",
     ENTRY
     + 'backend = "torch"\nversions = "2"': "versions is '2' but should be versions as in PEP 440 such as \">=2.13",
+    ENTRY + 'promises = "values"': "promises is 'values' but should be a list of rows of `conformance` such as [",
+    ENTRY + "promises = []": "promises is [] but should be a list of rows of `conformance` such as [",
     ENTRY + ENTRY: f"id is '{ID}' but should stand in one entry only [k, issue[1]]",
 }
 

@@ -13,31 +13,26 @@ from offload_fuzz.adapters.simulated.arithmetic import Kernel, kernel_of
 from offload_fuzz.adapters.simulated.draws import Draws
 from offload_fuzz.adapters.simulated.faults import FAULTS
 from offload_fuzz.adapters.simulated.hooks import Hooks
+from offload_fuzz.adapters.simulated.ledger import Deed, Ledger, Mark
 from offload_fuzz.adapters.simulated.memory import (
     Buffer,
     Layout,
     Memory,
     Strides,
-    contiguous_strides,
-    downloaded,
-    host_layout,
-    is_bounced,
-    shared_with_host,
-    span,
+    placed_for,
 )
 from offload_fuzz.adapters.simulated.profiles import PROFILES, features_of
-from offload_fuzz.adapters.simulated.queues import Event, Queues, finish, kernel
+from offload_fuzz.adapters.simulated.queues import DELAY, Event, Queues, finish, kernel
 from offload_fuzz.adapters.simulated.subnormals import flushed
-from offload_fuzz.adapters.simulated.views import VIEWS
+from offload_fuzz.adapters.simulated.transfers import WRITTEN, Transfers
+from offload_fuzz.adapters.simulated.views import VIEWS, getitem
 from offload_fuzz.errors import UsageError, one_of
 from offload_fuzz.ops.base import find_op
-from offload_fuzz.types import DTYPES, NAMES, Array, ArrayType
+from offload_fuzz.types import DTYPES, Array, ArrayType
 
-UNFILLED = 0xFF  # what a downloaded array holds until its transfer has run: NaN in every float dtype
 DRAWN_ORDERS = ("late", "random", "late", "random", "late", "random", "late", "eager")
 REMEMBERED = 4096
 REGION = "compiled region"  # stands for the op of a kernel that is compiled from several
-WRITTEN = -1  # the use of a buffer that a kernel writes
 
 
 @frozen(eq=False, slots=True)
@@ -59,7 +54,7 @@ class Instruction:
     flushes: bool
 
 
-class Simulated:
+class Simulated(Transfers):
     """One simulated device. `reset` draws its order of commands and its lawful roundings from a seed.
 
     Under seed 0 every command runs when it is issued; other seeds draw one of `queues.ORDERS`, mostly not that.
@@ -76,95 +71,20 @@ class Simulated:
         self.tile, self.flushes = p.tile, p.flushes
         self.accumulators = {DTYPES[d].np: DTYPES[a].np for d, a in p.accumulators.items()}
         self.draws = Draws(0, self.accumulators)
-        self.launches = 0
+        self.counted = Ledger(self.name)
         self.scratch: dict[str, Any] = {}
         self._instructions: dict[Hashable, Instruction] = {}
 
     def reset(self, seed: int, order: str | None = None) -> None:
         """Begin a run: empty memory and queues, draws from `seed` and the index; `order` overrides the drawn one."""
         self.draws = Draws(seed + (self.index << 20), self.accumulators)
-        self.launches = 0
+        self.counted.reset()
         drawn = DRAWN_ORDERS[self.draws.below(len(DRAWN_ORDERS))] if seed else "eager"
         self.memory.reset()
         self.scratch.clear()
         self.queues.reset(order or drawn, Draws(~seed))
 
-    # --------------------------------------------------------------------------------------------------- transfers
-    def upload(self, array: Array, *, stream: int = 0, blocking: bool = True) -> Buffer:
-        """A buffer of the host array's own layout; a DMA command reads the array when it runs."""
-        type = ArrayType(NAMES[array.dtype], array.shape)
-        if not self.hooks.copies(True, array):
-            return Buffer(shared_with_host(array), type, 0, array.strides, self.name)
-        offset, strides, nbytes = (0, *tiles.placed(type, self.tile)) if self.tile else host_layout(array, type)
-        buffer = self._allocate(type, offset, strides, nbytes, "upload")
-        bounced = is_bounced(array)
-
-        def transfer() -> None:
-            source = self.hooks.host_array(array)
-            self._move(self._array(buffer, WRITTEN), self.hooks.bounced(source) if bounced else source, "upload")
-
-        def put_off() -> None:
-            self.memory.arriving[buffer.storage.address] = transfer
-
-        at_once = blocking or self.hooks.arrives("completion") == "completion"
-        self._issue(stream, transfer if at_once else put_off, blocking, "upload")
-        return buffer
-
-    def download(self, buffer: Buffer, *, stream: int = 0, blocking: bool = True) -> Array:
-        """A new host array, filled when the command runs."""
-        type = buffer.type
-        array: Array = self.hooks.host_target(downloaded(type, UNFILLED), self.scratch)
-
-        def transfer() -> None:
-            self._move(array, self._array(buffer, "download"), "download")
-
-        self._issue(stream, transfer, blocking, "download")
-        return array
-
-    def copy(self, buffer: Buffer, source: Any = None, *, stream: int = 0, blocking: bool = True) -> Buffer:
-        """A copy of a peer's buffer, read when this device's command runs; in the same layout unless it overlaps."""
-        type, strides = buffer.type, buffer.strides
-        if buffer.overlaps_itself:
-            strides = contiguous_strides(type.shape, type.np.itemsize)
-        below, nbytes = span(type, strides)
-        if self.tile:
-            below, (strides, nbytes) = 0, tiles.placed(type, self.tile)
-        result = self._allocate(type, below, strides, nbytes, "copy")
-
-        def transfer() -> None:
-            self._move(self._array(result, WRITTEN), self._array(buffer, "copy"), "copy")
-
-        self._issue(stream, transfer, blocking, "copy")
-        return result
-
-    def _issue(self, stream: int, command: Callable[[], None], blocking: bool, kind: str) -> None:
-        stream = self.hooks.queue(stream, kind, self.index)
-        position = self.queues.issue_transfer(stream, command, kind, self.hooks.overtakes(False, kind))
-        if blocking and self.hooks.host_waits(True, kind):
-            finish(self.queues.queues[stream], position)
-
-    def _move(self, target: Array, source: Array, kind: str) -> None:
-        source = self.hooks.carried(source, kind)
-        moved = self.hooks.moved(source.nbytes, kind)
-        if moved >= source.nbytes:
-            target[...] = source
-            return
-        kept = np.ascontiguousarray(target).reshape(-1).view(np.uint8).copy()
-        kept[:moved] = np.ascontiguousarray(source).reshape(-1).view(np.uint8)[:moved]
-        target[...] = kept.view(target.dtype).reshape(target.shape)
-
     # ------------------------------------------------------------------------------------------------------ memory
-    def _allocate(self, type: ArrayType, offset: int, strides: Strides, nbytes: int, kind: str, op: str = "") -> Buffer:
-        place = self.hooks.placed(self.name, self.index, self.profile, kind, op)
-        nbytes = self.hooks.size(nbytes, kind)
-        if not self.memory.has_room(nbytes):
-            self.queues.synchronize()  # what was released on a stream is free once the stream has come to it
-            self.memory.collect()
-        return Buffer(self.memory.allocate(nbytes), type, offset, strides, place)
-
-    def _array(self, buffer: Buffer, use: int | str) -> Array:
-        return buffer.storage.memory.array(buffer, self.hooks.layout((buffer.offset, buffer.strides), buffer, use))
-
     def release(self, buffer: Buffer, *, stream: int = 0) -> None:
         """Give the buffer's storage back once the stream comes to it; every view of it ends."""
         storage = buffer.storage
@@ -172,6 +92,14 @@ class Simulated:
             self.queues.issue(stream, lambda: storage.memory.free(storage))
         else:
             storage.memory.free(storage)
+
+    def ledger(self) -> dict[str, Any]:
+        """What was moved, where kernels ran and what was read wrongly since `reset`; see `Ledger`."""
+        return self.counted.told()
+
+    def touched(self, array: Array, writes: bool) -> None:
+        """The host reads or writes an array that it was given here, or has uploaded."""
+        self.counted.touched(array, writes)
 
     def place_of(self, buffer: Buffer) -> str:
         """The name of the device that holds the buffer."""
@@ -187,29 +115,35 @@ class Simulated:
         stream: int = 0,
         out: Buffer | None = None,
         donate: int | None = None,
+        update: str | None = None,
     ) -> Buffer:
         """The buffer of the result: `out`, a view of the operand, or memory that a kernel writes when it runs.
 
         An `out` that cannot hold the result, as two of its elements share their bytes, is left alone. A donated operand
-        is freed after the kernel, unless the result is a view of it.
+        is freed after the kernel, unless the result is a view of it. update: "assign" computes into memory of its own
+        and copies from there, but setitem, and "view", write the region of a copy; views lie in larger memory.
         """
         instruction = self._instruction(op, tuple([b.type for b in operands]), attributes)
         type, hooks = instruction.type, self.hooks
         refusal = hooks.accepts(None, op, operands)
         if refusal is not None:
             raise RuntimeError(refusal)
+        launch, seen = self._numbered(), [len(b.storage.issued) for b in operands]
         if instruction.view is not None:
             layout: Layout | None = hooks.view(instruction.view(operands[0], type, attributes), op, operands[0], type)
             if layout is not None:
-                return Buffer(operands[0].storage, type, *layout, operands[0].place)
+                return self._view(operands[0], seen[0], type, layout, Deed(op, stream, launch, operands[0]))
         in_place = out is not None and out.type == type and not out.overlaps_itself
         target = out if in_place else hooks.target(None, op, operands, type)
         is_new = target is None
         if target is not None and not in_place:
             target.storage.memory.share(target.storage)
         elif target is None:
-            target = self._allocate(type, 0, instruction.strides, instruction.nbytes, "result", op)
+            laid = instruction.strides, instruction.nbytes
+            target = self._allocate(type, *placed_for(update, type, *laid), "result", op)
 
+        deed = Deed(op, stream, launch, target)
+        target.storage.issued.append(deed)
         read, written, lawful_type = operands, target, instruction.lawful_type
         if self.tile and is_new and instruction.elementwise and (whole := tiles.whole([*operands, target], self.tile)):
             *read, written = whole
@@ -217,6 +151,7 @@ class Simulated:
 
         def compute() -> Any:
             arrays = [hooks.operand(self._array(b, i), i, op) for i, b in enumerate(read)]
+            self._read(operands, seen, deed)
             if instruction.flushes:
                 arrays = [flushed(x, self.flushes, self.draws) for x in arrays]
             result = instruction.kernel(arrays, attributes, lawful_type, self.draws)
@@ -227,13 +162,16 @@ class Simulated:
         def write(result: Any) -> None:
             if hooks.written(True, written, op, read, in_place):
                 self._array(written, WRITTEN)[...] = result
+                self.counted.wrote(target.storage, deed)
 
         def command(run: Callable[[], None]) -> Callable[[], None]:
             return kernel(run, op, self.name, launch)
 
-        launch, self.launches = self.launches, self.launches + 1
         stream = hooks.queue(stream, op, self.index)
-        if not hooks.direct(True, op):
+        if update is not None and is_new and (op == "setitem" or update == "assign"):
+            for run in self._in_two_steps(op, operands, attributes, target, compute, write):
+                self.queues.issue(stream, command(run))
+        elif not hooks.direct(True, op):
             self.queues.issue(stream, command(lambda: self.scratch.update(workspace=np.array(compute()))))
             self.queues.issue(stream, command(lambda: write(_reread(self.scratch["workspace"], written.type))))
         elif hooks.runs("stream", op) == "stream":
@@ -245,6 +183,26 @@ class Simulated:
             self.release(operands[donate], stream=stream)
         return target
 
+    def _in_two_steps(
+        self,
+        op: str,
+        operands: Sequence[Buffer],
+        attributes: Mapping[str, Any],
+        target: Buffer,
+        compute: Callable[[], Any],
+        write: Callable[[Any], None],
+    ) -> tuple[Callable[[], None], Callable[[], None]]:
+        """What the kernels of an update do: the first makes what the second puts into its place, or writes over."""
+        if op == "setitem":
+            copied, value = operands
+            region = Buffer(target.storage, value.type, *getitem(target, value.type, attributes), target.place)
+            return (
+                lambda: write(np.array(self._array(copied, 0))),
+                lambda: self._array(region, WRITTEN).__setitem__(..., self._array(value, 1)),
+            )
+        made: list[Any] = []
+        return lambda: made.append(np.array(compute())), lambda: write(made.pop())
+
     def launch_compiled(
         self,
         nodes: Sequence[tuple[str, Sequence[int], Mapping[str, Any]]],
@@ -254,7 +212,8 @@ class Simulated:
         stream: int = 0,
     ) -> list[Buffer]:
         """One buffer for each of `results`, all written by one kernel that runs the nodes as a compiled region."""
-        types = [b.type for b in operands]
+        launch, types = self._numbered(), [b.type for b in operands]
+        seen = [len(b.storage.issued) for b in operands]
         steps: list[regions.Step] = []
         for op, numbers, attributes in nodes:
             instruction = self._instruction(op, tuple([types[n] for n in numbers]), attributes)
@@ -269,18 +228,45 @@ class Simulated:
             else:
                 target.storage.memory.share(target.storage)
             targets.append(target)
+        deeds = [Deed(REGION, stream, launch, target) for target in targets]
+        for target, deed in zip(targets, deeds, strict=True):
+            target.storage.issued.append(deed)
 
         def run() -> None:
             arrays = [self.hooks.operand(self._array(b, i), i, REGION) for i, b in enumerate(operands)]
+            self._read(operands, seen, deeds[0])
             found = regions.run(steps, arrays, results, self.draws, self.hooks.fused)
-            for target, result in zip(targets, self.hooks.region_results(found), strict=True):
+            for target, deed, result in zip(targets, deeds, self.hooks.region_results(found), strict=True):
                 if result is not None:
                     self._array(target, WRITTEN)[...] = result
+                    self.counted.wrote(target.storage, deed)
 
-        command = kernel(run, REGION, self.name, self.launches)
-        self.launches += 1
+        command = kernel(run, REGION, self.name, launch)
         self.queues.issue(self.hooks.queue(stream, REGION, self.index), command, self.hooks.overtakes(False, REGION))
         return targets
+
+    def _numbered(self) -> int:
+        """The number of a launch, views included."""
+        self.counted.launches.append(None)
+        return len(self.counted.launches) - 1
+
+    def _read(self, operands: Sequence[Buffer], seen: Sequence[int], deed: Deed) -> None:
+        """Note that a kernel runs here, now, and reads the operands."""
+        if deed.launch is not None:
+            self.counted.launches[deed.launch] = self.name
+        for b, n in zip(operands, seen, strict=True):
+            self.counted.check(b, n, deed)
+
+    def _view(self, x: Buffer, seen: int, type: ArrayType, layout: Layout, deed: Deed) -> Buffer:
+        """A view of `x`, which is there once the stream has come to it."""
+        mark = Mark(deed)
+
+        def make() -> None:
+            self._read([x], [seen], deed)
+            mark.done = True
+
+        self.queues.issue(deed.stream, make)
+        return Buffer(x.storage, type, *layout, x.place, mark)
 
     def _instruction(self, op: str, types: tuple[ArrayType, ...], attributes: Mapping[str, Any]) -> Instruction:
         key = (op, types, tuple(attributes.items()))
@@ -317,6 +303,10 @@ class Simulated:
         """What is issued on the stream from now on comes after the event, which may be of another simulated device."""
         if self.hooks.waits(True, event, self.name):
             self.queues.issue(stream, event)
+
+    def delay(self, stream: int) -> None:
+        """What is issued on the stream from now on runs only where a synchronisation requires it."""
+        self.queues.issue(stream, DELAY)
 
     def synchronize(self, *, stream: int | None = None, event: Event | None = None) -> None:
         """Return when the event has happened, or when a stream, or every stream, is done."""

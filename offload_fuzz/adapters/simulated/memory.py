@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import ctypes
+import math
 import weakref
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from attrs import frozen
+from attrs import define, field, frozen
 
 from offload_fuzz.types import DTYPES, Array, ArrayType
 
@@ -31,24 +32,34 @@ class OutOfMemory(MemoryError):
     """
 
 
-@frozen(eq=False, slots=True)
+@define(eq=False, slots=True)
 class Storage:
-    """One allocation: `nbytes` bytes from `address` of a memory."""
+    """One allocation: `nbytes` bytes from `address` of a memory; live: until it is released.
+
+    issued, done: the writes to it, in the order in which they were issued, and were done (`ledger.Deed`).
+    """
 
     memory: Memory | SharedHost
     address: int
     nbytes: int
+    live: bool = True
+    issued: list[Any] = field(factory=list)
+    done: list[Any] = field(factory=list)
 
 
 @frozen(eq=False, slots=True)
 class Buffer:
-    """What the host holds of a device array: a strided view over a storage, and the name of the device it lies on."""
+    """What the host holds of a device array: a strided view over a storage, and the name of the device it lies on.
+
+    mark: of what a view op made, whether its stream has come to it (`ledger.Mark`).
+    """
 
     storage: Storage
     type: ArrayType
     offset: int
     strides: Strides
     place: str
+    mark: Any = None
 
     @property
     def is_contiguous(self) -> bool:
@@ -80,6 +91,21 @@ def is_contiguous(type: ArrayType, strides: Strides) -> bool:
             return False
         step *= n
     return True
+
+
+def placed_for(how: str | None, type: ArrayType, strides: Strides, nbytes: int) -> tuple[int, Strides, int]:
+    """Offset, strides and storage size of what has these strides and size.
+
+    how: "view" or "offset", one element into larger memory; "strided view" or "strided", every second element of each
+    row there; anything else: as it is.
+    """
+    item = type.np.itemsize
+    if how in ("view", "offset"):
+        return item, strides, nbytes + 2 * item
+    if how in ("strided view", "strided") and type.ndim:
+        wide = (*type.shape[:-1], 2 * type.shape[-1] + 1)
+        return item, (*contiguous_strides(wide, item)[:-1], 2 * item), math.prod(wide) * item + item
+    return 0, strides, nbytes
 
 
 def span(type: ArrayType, strides: Strides) -> tuple[int, int]:
@@ -197,6 +223,7 @@ class Memory:
         if self._shared.get(address):
             self._shared[address] -= 1
             return
+        storage.live = False
         self._free_block(address, size)
 
     def _free_block(self, address: int, size: int) -> None:

@@ -42,6 +42,12 @@ class KernelError(RuntimeError):
 
 #: A thing to do, or an event to come first.
 Command: TypeAlias = Callable[[], None] | Event
+
+
+def DELAY() -> None:
+    """The command of a delay: a queue that has come to it goes on only where a synchronisation requires it."""
+
+
 #: Which copy engine carries what, as far as there are so many.
 ENGINES = {"upload": 0, "download": 1, "copy": 2}
 
@@ -61,15 +67,17 @@ def kernel(run: Callable[[], None], op: str, device: str, launch: int) -> Callab
 class Queue:
     """One stream: commands in order; `issued` and `done` count them.
 
-    error: the first one of its own commands, or of those that it waited for; it stays until the next reset.
+    error: the first one of its own commands, or of those that it waited for; it stays until the next reset. delays: how
+    many are among its commands.
     """
 
-    __slots__ = ("commands", "done", "error", "issued")
+    __slots__ = ("commands", "delays", "done", "error", "issued")
 
     def __init__(self) -> None:
         self.commands: deque[Command] = deque()
         self.issued = 0
         self.done = 0
+        self.delays = 0
         self.error: Exception | None = None
 
 
@@ -80,10 +88,11 @@ def finish(queue: Queue, position: int) -> None:
         raise queue.error
 
 
-def run_to(queue: Queue, position: int) -> None:
+def run_to(queue: Queue, position: int, required: bool = True) -> None:
     """Run `queue` until `position` commands are done, and other queues as far as its events require.
 
-    What a command raises is kept as the error of its queue, and of the queues that wait for it.
+    Unless that is required, it ends where any of them is at a delay. What a command raises is kept as the error of
+    its queue, and of the queues that wait for it.
     """
     if queue.done >= position:
         return
@@ -98,6 +107,10 @@ def run_to(queue: Queue, position: int) -> None:
             if isinstance(command, Event) and not command.has_happened:
                 pending.append((command.queue, command.position))
                 continue
+            if command is DELAY:
+                if not required:
+                    return
+                queue.delays -= 1
             queue.commands.popleft()
             queue.done += 1
             if isinstance(command, Event):
@@ -147,10 +160,11 @@ class Queues:
         else:
             queue.commands.append(command)
         queue.issued += 1
+        queue.delays += command is DELAY
         if self.blocking:
             finish(queue, queue.issued)
         elif self.order == "eager":
-            run_to(queue, queue.issued)
+            run_to(queue, queue.issued, required=False)
         elif self.order == "random":
             self.wander()
         return queue.issued
@@ -169,7 +183,7 @@ class Queues:
         for _ in range(self.draws.below(3)):
             queue = self.all[self.draws.below(len(self.all))]
             if queue.commands:
-                run_to(queue, queue.done + 1)
+                run_to(queue, queue.done + 1, required=False)
 
     def record(self, stream: int) -> Event:
         """An event after everything issued so far on a stream."""

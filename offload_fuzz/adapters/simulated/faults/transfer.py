@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ctypes
+from typing import Any
 
 import numpy as np
+from numpy.lib.stride_tricks import as_strided
 
 from offload_fuzz.adapters.simulated.faults.parts import flushed, forward
 from offload_fuzz.adapters.simulated.faults.table import fault, in_row_major_order
-from offload_fuzz.adapters.simulated.memory import Buffer, Layout, span
+from offload_fuzz.adapters.simulated.memory import Buffer, Layout, contiguous_strides, span
 from offload_fuzz.types import NAMES, Array, is_floating, type_of
 
 # A decorator below is one row of what `offload-fuzz faults` lists, and is laid out as one.
@@ -102,3 +104,12 @@ def _tiny_transfer_lost(nbytes: int, kind: str) -> int:
        sentence="A download turns subnormal float32 into zero.")
 def _download_flushes_subnormals(array: Array, kind: str) -> Array:
     return flushed(array) if kind == "download" else array
+
+
+@fault("download_into_gaps", hook="host_target", cls="transfer", needs=("destination",),
+       sentence="A download into a host array with gaps writes the elements one after the other.")
+def _download_into_gaps(array: Array, scratch: dict[str, Any]) -> Array:
+    if array.flags.c_contiguous:
+        return array
+    packed: Array = as_strided(array, strides=contiguous_strides(array.shape, array.itemsize))
+    return packed
