@@ -51,7 +51,8 @@ HOOKS: dict[str, Hook] = {
         Hook("waits", "True, event, device", "a stream waits for the event of another stream or device"),
         Hook("queue", "stream, kind, index", "a command goes to the stream that was asked; kind: that of a transfer, "
              "or an op; index: of the device"),
-        Hook("overtakes", "False, kind", "a command comes after all that was issued on its stream before"),
+        Hook("overtakes", "False, kind", "a command comes after all that was issued on its stream before; True: it "
+             "overtakes the last, unless that is a wait; 'wait': in any case"),
         Hook("recorded", "event", "an event comes after all that was issued on its stream before"),
         Hook("synchronizes", "True, stream, event", "the host waits for the stream, or the event"),
         Hook("runs", "'stream', op", "a kernel runs in the order of its stream, not when it is issued ('issue'), and "
