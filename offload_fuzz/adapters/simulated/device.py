@@ -122,7 +122,7 @@ class Simulated(Transfers):
         if instruction.view is not None:
             layout: Layout | None = hooks.view(instruction.view(operands[0], type, attributes), op, operands[0], type)
             if layout is not None:
-                return Buffer(operands[0].storage, type, *layout, operands[0].place)
+                return Buffer(hooks.holds(operands[0].storage, op), type, *layout, operands[0].place)
         in_place = out is not None and out.type == type and not out.overlaps_itself
         target = out if in_place else hooks.target(None, op, operands, type)
         is_new = target is None
