@@ -42,6 +42,7 @@ HOOKS: dict[str, Hook] = {
         Hook("layout", "(offset, strides), buffer, use", "elements are found by the buffer's own offset and strides; "
              "use: a kernel's operand number, -1 for its result, or the kind of a transfer"),
         Hook("view", "layout or None, op, buffer, type", "a view has the elements that its op names"),
+        Hook("holds", "storage, op", "a view keeps the storage of its operand alive"),
         Hook("size", "nbytes, kind", "an allocation has room for all elements"),
         Hook("placed", "place, index, profile, kind, op", "memory is allocated on the device that was asked"),
         Hook("frees", "'stream'", "released memory is reused once the stream has come to the release; not at its "

@@ -184,6 +184,7 @@ def features_of(profile: Profile, name: str, index: int = 0) -> Features:
         release=True,
         compile=profile.compile,
         delay=not profile.blocking,
+        drop=True,
         source_free={"blocking": "return", "async": "completion"},
         aliasing=ALIASING,
         deterministic=False,
