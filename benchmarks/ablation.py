@@ -1,6 +1,6 @@
 """Ablation: what is lost in planted faults and in cells of the boundary when a freedom is switched off.
 
-    python benchmarks/ablation.py [--freedoms layout,transfer] [--faults NAMES] [--max-cases 400] [--cases 2000]
+    python benchmarks/ablation.py [--freedoms layout,route] [--classes transfer] [--max-cases 400] [--cases 2000]
 
 One search of at most `--max-cases` case runs looks for each fault with all freedoms; its counterexample is shrunk.
 A freedom that is not in the counterexample is not needed; without each one that is, the fault is looked for again. One
@@ -19,6 +19,7 @@ import sys
 from collections.abc import Sequence
 
 from offload_fuzz.adapters.simulated import FAULTS
+from offload_fuzz.adapters.simulated.faults.table import CLASSES
 from offload_fuzz.campaign.cells import Cells
 from offload_fuzz.campaign.loop import NoJournal
 from offload_fuzz.campaign.selftest import Detection, detect
@@ -58,12 +59,13 @@ def search(name: str, max_cases: int, without: Sequence[str] = ()) -> Detection:
 def main(arguments: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--freedoms", default=",".join(FREEDOMS))
-    parser.add_argument("--faults", default=",".join(FAULTS))
+    parser.add_argument("--classes", default=",".join(CLASSES), help="faults of these classes")
     parser.add_argument("--max-cases", type=int, default=400)
     parser.add_argument("--cases", type=int, default=2000)
     options = parser.parse_args(arguments)
     gc.set_threshold(YOUNG_OBJECTS)
-    names = options.faults.split(",")
+    classes = options.classes.split(",")
+    names = [name for name, fault in FAULTS.items() if fault.cls in classes]
     every = cells_without((), options.cases)
     with_all = {name: search(name, options.max_cases) for name in names}
     found = {name: d for name, d in with_all.items() if d.found}

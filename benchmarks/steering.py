@@ -1,7 +1,7 @@
 """Steering: what it does to the cells of the boundary that are reached, and to how soon planted faults are found.
 
     python benchmarks/steering.py [--devices simulated:0,simulated:1] [--cases 10000] [--seeds 3]
-    python benchmarks/steering.py --faults all [--seeds 3] [--max-cases 3000]
+    python benchmarks/steering.py --faults all [--every 3] [--seeds 3] [--max-cases 3000]
 
 The first prints cells with and without steering after the same number of case runs and after the same CPU seconds (read
 off between the ends of units). The second plants each fault and prints how many searches found it and after how many
@@ -123,11 +123,12 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--cases", type=int, default=10_000)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--faults", default="", help="compare how soon these are found instead: names, or all")
+    parser.add_argument("--every", type=int, default=1, help="of all faults, every so many")
     parser.add_argument("--max-cases", type=int, default=3000, help="case runs of one search")
     options = parser.parse_args(arguments)
     gc.set_threshold(YOUNG_OBJECTS)
     if options.faults:
-        names = list(FAULTS) if options.faults == "all" else options.faults.split(",")
+        names = list(FAULTS)[:: options.every] if options.faults == "all" else options.faults.split(",")
         compare_faults(names, options.seeds, options.max_cases)
     else:
         compare_cells(options.devices.split(","), options.seeds, options.cases)

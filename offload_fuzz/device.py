@@ -25,6 +25,7 @@ Everything else is optional and declared in `features`; only then are further ar
     peers: name      copy(buffer, source, stream=..., blocking=...) -> buffer, from a device of the same `peers`;
                      events may be waited for across these devices; a tuple: names of links, one of which both have
     release          release(buffer, stream=...) gives the memory back in stream order
+    drop             the host may let go of a buffer, dropping its references: queued work and views keep its memory
     delay            delay(stream) puts off what follows on the stream, so that what does not wait for it comes first
     compile          launch_compiled(nodes, operands, results, stream=...) -> list of buffers: runs several ops as one.
                      nodes: list of (op, numbers, attributes), where number i < len(operands) is operands[i] and node j
@@ -108,6 +109,7 @@ class Features:
     release: bool = False
     compile: bool = False
     delay: bool = False
+    drop: bool = False
     source_free: Mapping[str, str] = field(factory=dict)
     aliasing: Mapping[str, str] = field(factory=dict)
     deterministic: bool = False

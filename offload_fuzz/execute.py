@@ -243,6 +243,10 @@ def _release(x: _Execution, c: s.Release) -> None:
     x.ports[c.place].device.release(x.registers[c.buffer], stream=c.stream)
 
 
+def _drop(x: _Execution, c: s.Drop) -> None:
+    x.registers[c.buffer] = None
+
+
 def _overwrite(x: _Execution, c: s.Overwrite) -> None:
     x.written.add(x.buffers[c.buffer].storage)
     x.touch(c.buffer, True)
@@ -262,6 +266,7 @@ HANDLERS: dict[type, Callable[[_Execution, Any], None]] = {
     s.Synchronize: _synchronize,
     s.SynchronizeEvent: _synchronize_event,
     s.Release: _release,
+    s.Drop: _drop,
     s.Overwrite: _overwrite,
 }
 Handler: TypeAlias = Callable[[_Execution, Any], None]

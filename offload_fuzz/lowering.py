@@ -146,7 +146,11 @@ class Lowering:
     def use_up(self, o: int) -> None:
         """Count a use of value `o`; after the last, give its device memory back."""
         self.remaining[o] -= 1
-        if self.remaining[o] or not self.releases:
+        if self.remaining[o]:
+            return
+        if "lifetime" in self.sites.get((o,), NONE):
+            self.drop(o)
+        if not self.releases:
             return
         for b in self.holders.get(o, ()):
             storage = self.buffers[b].storage
@@ -163,3 +167,16 @@ class Lowering:
         done = self.roles[queue[0]].streams == 0  # as every call there: it has no synchronize to wait with
         self.issue(queue, s.Release(*queue, owner), [], [], done)
         self.group[storage] = []
+
+    def drop(self, o: int) -> None:
+        """Let go of the buffer in which value `o` was made; where memory is given back, only if a view has it still."""
+        b = self.home.get(o)
+        if b is None or not self.roles[self.buffers[b].place].drop:
+            return
+        role, storage = self.roles[self.buffers[b].place], self.buffers[b].storage
+        if role.release and storage not in self.kept:
+            alive = [m for m in self.group[storage] if self.remaining[self.value_of[m]]]
+            if not alive or storage not in self.owner:
+                return
+            self.owner[storage] = (alive[0], self.owner[storage][1])
+        self.commands.append(s.Drop(b))

@@ -55,6 +55,7 @@ FREEDOMS: dict[str, Freedom] = {
             "update",
             "result put in its place by {choice}",
         ),
+        Freedom("lifetime", "node", ("kept", "dropped"), "drop", "{choice} by the host after its last use"),
         Freedom("compile", "node", (False, True), "compile", "compiled together with the node before"),
         Freedom(
             "delay", "node", ("none", "copy", "launch", "event"), "delay", "a delay on the stream before the {choice}"

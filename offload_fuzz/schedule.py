@@ -186,6 +186,13 @@ class Release:
 
 
 @define(unsafe_hash=True)
+class Drop:
+    """Host: let go of device buffer `buffer`, whose memory lasts as long as queued work or a view of it needs it."""
+
+    buffer: int
+
+
+@define(unsafe_hash=True)
 class Overwrite:
     """Host: write other bytes over host buffer `buffer`, which nobody needs any more."""
 
@@ -205,6 +212,7 @@ Command: TypeAlias = (
     | Synchronize
     | SynchronizeEvent
     | Release
+    | Drop
     | Overwrite
 )
 

@@ -21,6 +21,7 @@ class Role:
         "delay",
         "destination",
         "donate",
+        "drop",
         "free",
         "in_place",
         "instant",
@@ -41,7 +42,7 @@ class Role:
         self.free = {True: f.free_after("blocking"), False: f.free_after("async")}  # by `blocking`
         self.shared = f.free_after("shared") if "shared" in f.transfers else None
         self.in_place, self.peers, self.release, self.alias_of = f.in_place, f.peers, f.release, f.alias_of
-        self.destination = f.destination
+        self.destination, self.drop = f.destination, f.drop and number > 0
         self.update = f.update if number else {}
         self.donate, self.delay = f.donate, f.delay and f.streams > 0
 

@@ -43,7 +43,7 @@ LARGE_NODES = 4
 #: nodes as there are ops.
 SEED_BYTES, PER_SEED = 12, 16
 #: How often an op with such an attribute is in the deck: there is more to try of a cast, or of what an index selects.
-CARDS = {DTypeName: 3, SameWidthDType: 2, Index: 3}
+CARDS = {DTypeName: 5, SameWidthDType: 2, Index: 3}
 #: How often (percent) a step takes an op that its program has already, as what a first launch leaves behind takes two.
 AGAIN = 10
 

@@ -32,6 +32,7 @@ from .operands import (
     RELATIONS,
     anchor_position,
     anchor_test,
+    either_way,
     fresh_anchor,
     fresh_data,
     near,
@@ -189,6 +190,8 @@ class CaseBuilder:
                 if slots[k] is None:
                     slots[k] = self._partner(op, k, kind, drawn, pick, fresh, flavour, refill=attempt > 0)
             operands = [o for o in slots if o is not None]
+            if not attempt and not given and either_way(op) and pick.chance(30):
+                operands.reverse()
             node = make_node(op.name, operands, drawn, self.types)
         except InvalidProgram:
             self._forget(before)

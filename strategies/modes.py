@@ -39,6 +39,8 @@ def node_modes(
             way = UPDATES[1 + choices.below(len(UPDATES) - 1)]
             if op in features.update.get(way, ()):
                 out["update", (v,)] = way
+        if features.drop and choices.chance(20):
+            out["lifetime", (v,)] = "dropped"
         if features.delay and choices.chance(14):
             out["delay", (v,)] = DELAYS[1 + choices.below(len(DELAYS) - 1)]
         if features.compile and choices.chance(50):

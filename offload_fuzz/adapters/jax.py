@@ -109,6 +109,7 @@ class JaxDevice:
             place=self.place,
             shapes="pool",
             compile=True,
+            drop=True,
             destination=frozenset(("download",)),
             donate=frozenset(op for op, found in asked.items() if found) if self._donates() else frozenset(),
         )

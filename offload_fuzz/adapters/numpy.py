@@ -115,6 +115,7 @@ class NumpyDevice:
             aliasing={"*": "fresh", "reshape": "may", **dict.fromkeys(VIEWS, "view")},
             deterministic=True,
             destination=frozenset(("upload", "download")),
+            drop=True,
             contract="numpy",
             place="numpy",
         )

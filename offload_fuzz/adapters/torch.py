@@ -136,6 +136,7 @@ class TorchDevice:
             streams=len(self._streams),
             transfers=("blocking", "async") if self._streams else ("blocking",),
             in_place=self._written,
+            drop=self._on_cpu,  # where there are streams, memory is kept for the one that it was made on alone
             destination=frozenset(("upload", "download")),
             update=ways(ops, self._written),
             release=bool(self._streams),

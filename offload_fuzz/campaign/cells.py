@@ -13,11 +13,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
+from itertools import permutations
 from typing import Any, NamedTuple, TypeAlias
 
 from attrs import define, field, frozen
 
-from offload_fuzz.device import Place, are_peers
+from offload_fuzz.device import Place, are_peers, relay
 from offload_fuzz.host_arrays import constant_axes
 from offload_fuzz.plan import FREEDOMS, Key, Plan
 from offload_fuzz.program import Program
@@ -67,35 +68,38 @@ class Cells:
 # ------------------------------------------------------------------------------------------------------------- ways
 @frozen
 class Way:
-    """From one place to another: what features make of each transfer mode that a plan states, and which layouts count.
+    """From one place to another: what features make of each transfer mode that a plan states, mode -> its number.
 
-    transfers: mode -> its number as lowered; mask: the bits that can be reached at all.
+    uploads: whether the plain route ends in an upload from the host. uploaded, copied: modes of an upload, and of a
+    download or a copy between devices. copies, mask: bits that the latter can reach, and that any route can.
     """
 
-    transfers: dict[str, int]
-    laid_out: bool
+    uploads: bool
+    uploaded: dict[str, int]
+    copied: dict[str, int]
+    copies: int
     mask: int
 
 
 @lru_cache(maxsize=64)
 def ways_of(places: tuple[Place, ...], without: tuple[str, ...] = ()) -> dict[tuple[int, int], Way]:
     """The way between each two places, as lowering goes it; `without`: freedoms that plans never use."""
-    found = {}
-    for p, giver in enumerate(places):
-        for q, taker in enumerate(places):
-            if p == q or "device" in without:
-                continue
-            mover = (taker if q else giver).features
-            peers = p != HOST and q != HOST and are_peers(giver.features.peers, mover.peers)
-            uploads = q != HOST and not peers
-            modes = {"blocking": 0}
-            for i, mode in enumerate(TRANSFERS):
-                if i and mode in mover.transfers and (uploads or mode == "async") and "transfer" not in without:
-                    modes[mode] = i
-            layouts = range(len(LAYOUTS) if uploads and "layout" not in without else 1)
-            mask = sum(1 << (layout * len(TRANSFERS) + mode) for layout in layouts for mode in modes.values())
-            found[p, q] = Way(modes, len(layouts) > 1, mask)
-    return found
+    return {
+        (p, q): _way(places, p, q, without) for p, q in permutations(range(len(places)), 2) if "device" not in without
+    }
+
+
+def _way(places: tuple[Place, ...], p: int, q: int, without: tuple[str, ...]) -> Way:
+    mover = places[q or p].features
+    peers = p != HOST and q != HOST and are_peers(places[p].features.peers, mover.peers)
+    offered = mover.transfers if "transfer" not in without else ()
+    uploaded = {mode: i for i, mode in enumerate(TRANSFERS) if not i or mode in offered}
+    copied = {mode: i for mode, i in uploaded.items() if mode in ("blocking", "async")}
+    copies = sum(1 << mode for mode in copied.values())
+    layouts = range(len(LAYOUTS) if "layout" not in without else 1)
+    laid = sum(1 << (layout * len(TRANSFERS) + mode) for layout in layouts for mode in uploaded.values())
+    over_host = q != HOST and (not peers or "route" not in without)
+    return Way(q != HOST and not peers, uploaded, copied, copies, laid if over_host else copies)
 
 
 #: layout -> whether it arranges an array of this shape, with an element at least, in another way than the plain one.
@@ -132,12 +136,13 @@ def repeats(array: Array) -> bool:
 class Edge(NamedTuple):
     """An edge of a program, with what does not depend on the plan.
 
-    transfer, layout: the keys of its choices; maker, user: positions of nodes, -1 for an input and for the return.
+    transfer, layout, route: keys of its choices; maker, user: positions of nodes, -1 for an input and for the return.
     gives, takes: the ops at its ends, empty for an input and for the return; value: its number.
     """
 
     transfer: Key
     layout: Key
+    route: Key
     maker: int
     user: int
     gives: str
@@ -152,7 +157,7 @@ class Edges:
     values: the reference's array of each value, by which stride 0 is judged.
     """
 
-    __slots__ = ("edges", "layouts", "nodes", "types", "values", "ways")
+    __slots__ = ("edges", "layouts", "nodes", "places", "types", "values", "ways")
 
     def __init__(
         self,
@@ -161,6 +166,7 @@ class Edges:
         values: Callable[[int], Array],
         without: tuple[str, ...] = (),
     ) -> None:
+        self.places = places
         self.ways = ways_of(places, without)
         self.values = values
         self.types = types = program.types
@@ -174,7 +180,8 @@ class Edges:
             site = (first + at if at >= 0 else returns, k)
             maker = o - first if o >= first else -1
             gives, takes = nodes[maker].op if maker >= 0 else "", nodes[at].op if at >= 0 else ""
-            self.edges.append(Edge(("transfer", site), ("layout", site), maker, at, gives, takes, types[o].dtype, o))
+            keys: tuple[Key, Key, Key] = (("transfer", site), ("layout", site), ("route", site))
+            self.edges.append(Edge(*keys, maker, at, gives, takes, types[o].dtype, o))
 
     def arrangeable(self, value: int) -> int:
         """The bits of the layouts that arrange a value in another way than the plain one, and of the plain one."""
@@ -191,13 +198,19 @@ class Edges:
         choices = plan.choices
         return [*[choices.get(node, HOST) for node in self.nodes], HOST]
 
+    def over_host(self, route: str, p: int, q: int, dtype: str, way: Way) -> bool:
+        """Whether a value goes from device `p` to `q` over the host, where the plan states a route."""
+        if route == "third device" and relay(self.places, p, q, dtype) is not None:
+            return False
+        return way.uploads or route == "host"
+
     def reached(self, plan: Plan, masks: dict[CellKey, int], fresh: dict[CellKey, int]) -> None:
         """Add the cells of a plan to `masks`, and those that were not there yet to `fresh`."""
         choices, ways = plan.choices, self.ways
         if not choices:
             return
         roles = self.roles(plan)
-        for transfer, layout, maker, user, gives, takes, dtype, value in self.edges:
+        for transfer, layout, route, maker, user, gives, takes, dtype, value in self.edges:
             p, q = roles[maker], roles[user]
             if p == q:
                 continue
@@ -206,8 +219,12 @@ class Edges:
             seen = masks.get(key, 0)
             if seen == way.mask:
                 continue
-            bit = 1 << way.transfers.get(choices[transfer], 0) if transfer in choices else 1
-            if way.laid_out and layout in choices:
+            uploads = way.uploads
+            if p and q and route in choices:
+                uploads = self.over_host(choices[route], p, q, dtype, way)
+            modes = way.uploaded if uploads else way.copied
+            bit = 1 << modes.get(choices[transfer], 0) if transfer in choices else 1
+            if uploads and layout in choices:
                 laid = bit << (LAYOUT_NUMBER[choices[layout]] * len(TRANSFERS))
                 bit = laid if laid & self.arrangeable(value) else bit
             if not seen & bit:

@@ -179,7 +179,7 @@ def reachable(devices: Sequence[Mapping[str, Any]], settings: Settings) -> Reach
             found = frozenset((op, dtype) for op, dtype in runs[q].moved if dtype in made)
         mask = ways[p, q].mask if (p, q) in ways else 0
         out.pairs[p, q], out.masks[p, q] = found, mask
-        unlaid = 0 if way.laid_out else FULL & ~ONE_LAYOUT
+        unlaid = 0 if way.mask > ONE_LAYOUT else FULL & ~ONE_LAYOUT
         pairs = (len(ops) * len(ALL_DTYPES), len(getattr(possible, side)), len(getattr(chosen, side)), len(able))
         for reason, more, less in zip(REASONS, pairs, (*pairs[1:], len(found)), strict=False):
             out.unreachable[reason] += (more - less) * FULL.bit_count()

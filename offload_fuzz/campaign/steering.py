@@ -6,7 +6,7 @@ begin their search at different cells: what one leaves out, the next ones begin 
 
 from __future__ import annotations
 
-from offload_fuzz.campaign.cells import LAYOUTS, TRANSFERS, CellKey, Edges
+from offload_fuzz.campaign.cells import LAYOUTS, ONE_LAYOUT, TRANSFERS, CellKey, Edges
 from offload_fuzz.plan import Plan
 
 CELLS = len(LAYOUTS) * len(TRANSFERS)
@@ -17,20 +17,23 @@ STRIDE = 7
 def steered(plan: Plan, edges: Edges, masks: dict[CellKey, int], fresh: dict[CellKey, int], unit: int) -> Plan:
     """`plan` with other transfer modes and layouts where those reach cells that are not in `masks`; adds its cells.
 
-    Where an edge has no such cell left its choices stay.
+    Where an edge has no such cell left its choices stay, and its route stays as it is drawn.
     """
     choices = dict(plan.choices)
     ways, roles = edges.ways, edges.roles(plan)
     begin = unit * STRIDE % CELLS
-    for transfer, layout, maker, user, gives, takes, dtype, value in edges.edges:
+    for transfer, layout, route, maker, user, gives, takes, dtype, value in edges.edges:
         p, q = roles[maker], roles[user]
         if p == q:
             continue
         way = ways[p, q]
         key = (takes if q else gives, dtype, p, q)
         seen = masks.get(key, 0)
-        missing = way.mask & ~seen
-        if missing and way.laid_out:
+        uploads = way.uploads
+        if p and q and route in choices:
+            uploads = edges.over_host(choices[route], p, q, dtype, way)
+        missing = (way.mask if uploads else way.copies) & ~seen
+        if missing > ONE_LAYOUT:
             missing &= edges.arrangeable(value)
         if not missing:
             continue

@@ -30,7 +30,7 @@ SHOWN: dict[type, tuple[str, ...]] = {
     s.Download: ("transfer", "route", "destination"),
     s.Copy: ("transfer", "route", "destination"),
     s.Overwrite: ("overwrite",),
-    s.Launch: ("stream", "reuse", "update", "delay"),
+    s.Launch: ("stream", "reuse", "update", "lifetime", "delay"),
     s.LaunchCompiled: ("compile", "stream", "delay"),
 }
 
@@ -191,6 +191,8 @@ class _Writer:
                 return self.region(c)
             case s.Overwrite():
                 return [f"{self.backing[c.buffer]}[:] = {OVERWRITTEN:#x}  # nobody needs the source any more"]
+            case s.Drop():
+                return [f"{self.names[c.buffer]} = None  # let go of; a view of it may live on"]
             case s.Delay():
                 return self.dialects[c.place].delay(c)
             case s.Release():

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
+from itertools import permutations
 from typing import Any
 
 from offload_fuzz.case import Case
@@ -17,14 +19,19 @@ SIZES = ((0, "empty"), (64, "small"), (4095, "middle"))
 #: What the reducer puts in the place of a node of which it does not matter what it computes.
 ANY = ("reshape", "negative", "bitwise_invert")
 
+#: Outputs of which all orders are tried, so that their order does not count.
+OUTPUTS = 4
+
 
 def identity(kind: str, case: Case) -> str:
     """`F` and eight hexadecimal digits. Findings of one ID are counted as one."""
-    text = json.dumps([kind, graph(case), choices(case)], sort_keys=True)
+    outputs = case.program.outputs
+    orders = permutations(outputs) if len(outputs) <= OUTPUTS else iter([outputs])
+    text = min(json.dumps([kind, graph(case, order), choices(case)], sort_keys=True) for order in orders)
     return "F" + hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
-def graph(case: Case) -> list[Any]:
+def graph(case: Case, outputs: Sequence[int]) -> list[Any]:
     """The nodes in an order that follows from the graph alone: op, operands, place, and the class of the result.
 
     Nodes are numbered as a walk from the outputs meets them; places as host, first, second ... device met. Neither the
@@ -48,7 +55,7 @@ def graph(case: Case) -> list[Any]:
             row.append(sorted((meet(o) for o in node.operands), key=str))
         return order[v]
 
-    return [[meet(v) for v in program.outputs], rows]
+    return [[meet(v) for v in outputs], rows]
 
 
 def choices(case: Case) -> list[str]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from attrs import field, frozen
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.specifiers import SpecifierSet
 
 from offload_fuzz.adapters.resolve import known_adapters
 from offload_fuzz.errors import UsageError, one_of
@@ -150,9 +150,10 @@ def _date(value: Any) -> Any:
 
 
 def _versions(value: Any) -> Any:
+    _text(value)
     try:
-        SpecifierSet(_text(value))
-    except InvalidSpecifier:
+        SpecifierSet(value).contains("0")  # which reads its numbers
+    except ValueError:  # InvalidSpecifier is one
         raise ValueError('versions as in PEP 440 such as ">=2.13,<3"') from None
     return value
 
@@ -192,7 +193,7 @@ def check_issue(data: Any, where: str) -> Issue:
     for key, value in data.items():
         try:
             FIELDS[key](value)
-        except ValueError as error:
+        except ValueError as error:  # TOMLDecodeError is one, and so is an int of too many digits
             raise UsageError(f"{key} is {shown(value)} but should be {error} [{where}]") from None
     issue = Issue(**data)
     if issue.versions and not issue.backend:
@@ -206,7 +207,7 @@ def parse_known(text: str, where: str) -> list[Issue]:
     """The entries of a known-issues file, in order."""
     try:
         data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:
         raise UsageError(f"known issues are not TOML but should be: {cut(str(error))} [{where}]") from None
     except RecursionError:
         raise UsageError(f"known issues are nested too deeply [{where}]") from None

@@ -32,9 +32,10 @@ from offload_fuzz.strategies.builder import ALL_DTYPES
 from offload_fuzz.types import Array
 
 TWO = ("simulated:0", "simulated:1")
-#: Peers, no peers, few ops and dtypes, and blocking transfers alone.
+#: Peers, also with a third device between them, no peers, few ops and dtypes, and blocking transfers alone.
 SETS = (
     TWO,
+    ("simulated:0", "simulated:1", "simulated:2"),
     ("simulated.multichip:0", "simulated.multichip:5"),
     ("simulated.npu:0", "simulated:1"),
     ("simulated.dsp:0",),
@@ -104,7 +105,8 @@ def walked(case: Case, plan: Plan, places: tuple[Place, ...]) -> set[Cell]:
             crossed[c.target] = (layouts.get(c.source, "contiguous"), transfer, origin, c.place)
         elif isinstance(c, s.Copy):
             value_in[c.target], made[c.target] = value_in[c.source], made[c.source]
-            crossed[c.target] = ("contiguous", "blocking" if c.blocking else "async", c.source_place, c.place)
+            mode = "blocking" if c.blocking else "async"
+            crossed[c.target] = ("contiguous", mode, made[c.source][0], c.place)  # also over a third device
         elif isinstance(c, s.Download):
             value_in[c.target], made[c.target] = value_in[c.source], made[c.source]
         elif isinstance(c, s.Launch):
@@ -175,8 +177,9 @@ def test_features_rule_out_ops_dtypes_layouts_and_transfer_modes() -> None:
     assert ("sort", "float32") not in bound.pairs[0, 1]
     assert bound.masks[1, 0] == bit_of("contiguous", "blocking") | bit_of("contiguous", "async")
     assert bound.masks[0, 1] & bit_of("broadcast", "async")
-    peers, apart = limits(SETS[0]), limits(SETS[1])
-    assert not peers.masks[1, 2] & bit_of("fortran", "blocking")
+    peers, apart = limits(SETS[0]), limits(SETS[2])
+    assert peers.masks[1, 2] & bit_of("fortran", "blocking")
+    assert not limits(SETS[0], without=("route",)).masks[1, 2] & bit_of("fortran", "blocking")
     assert apart.masks[1, 2] & bit_of("fortran", "blocking")
     assert ("take", "int64") in peers.pairs[0, 1]
     assert not limits(("simulated.dsp:0",)).masks[0, 1] & bit_of("contiguous", "async")
@@ -217,9 +220,9 @@ def test_tables_and_least_covered_values_are_sums_of_the_cells() -> None:
 
 
 LINE = """\
-cells     5 of 56 (8.9%) of op x dtype x layout x transfer x places; least: op abs 3.6%, dtype
-          float32 8.9%, layout strided 0.0%, transfer async 0.0%, pair d0 to host 0.0%; 3,364 more
-          are unreachable by features and options
+cells     5 of 88 (5.7%) of op x dtype x layout x transfer x places; least: op abs 2.3%, dtype
+          float32 5.7%, layout strided 0.0%, transfer async 0.0%, pair d1 to d0 0.0%; 3,332 more are
+          unreachable by features and options
 """
 
 

@@ -16,7 +16,7 @@ from offload_fuzz.host_arrays import HostMemory, destination, spilled
 from offload_fuzz.lower import lower
 from offload_fuzz.plan import FREEDOMS, Plan
 from offload_fuzz.program import Builder, Program
-from offload_fuzz.schedule import Copy, Delay, Download, Launch, Schedule, Upload
+from offload_fuzz.schedule import Copy, Delay, Download, Drop, Launch, Release, Schedule, Upload
 from offload_fuzz.types import ArrayType
 
 PLACES = open_places(("simulated:0", "simulated:1", "simulated:2"))
@@ -189,3 +189,43 @@ def test_a_download_that_writes_beside_its_elements_is_found() -> None:
 def test_an_old_plan_goes_to_memory_of_the_devices_own() -> None:
     commands = lowered(chain(), dict(AWAY)).commands
     assert {c.destination for c in commands if isinstance(c, Upload | Download | Copy)} == {None}
+
+
+# ------------------------------------------------------------------------------------------------------------ lifetime
+def viewed() -> Program:
+    """v1 = negative v0, v2 = a view of v1, v3 = negative v2, which is returned."""
+    b = Builder()
+    v1 = b.apply("negative", b.input(np.arange(1, 7, dtype=np.float32).reshape(2, 3)))
+    return b.returns(b.apply("negative", b.apply("permute_dims", v1, axes=(1, 0))))
+
+
+DROPPED: dict[Any, Any] = {("device", (v,)): 1 for v in (1, 2, 3)} | {("lifetime", (v,)): "dropped" for v in (1, 2, 3)}
+
+
+def test_the_host_lets_go_of_a_base_and_the_view_gives_the_memory_back() -> None:
+    schedule = lowered(viewed(), DROPPED)
+    launched = {c.value: c for c in schedule.commands if isinstance(c, Launch)}
+    assert [c.buffer for c in schedule.commands if isinstance(c, Drop)] == [launched[1].target]
+    assert launched[2].target in [c.buffer for c in schedule.commands if isinstance(c, Release)]
+    assert launched[1].target not in [c.buffer for c in schedule.commands if isinstance(c, Release)]
+
+
+def test_where_nothing_is_released_the_host_lets_go_of_every_value_but_the_returned() -> None:
+    schedule = lowered(viewed(), DROPPED, HOSTED)
+    launched = {c.value: c for c in schedule.commands if isinstance(c, Launch)}
+    assert [c.buffer for c in schedule.commands if isinstance(c, Drop)] == [launched[v].target for v in (1, 2)]
+
+
+@pytest.mark.parametrize("order", ["eager", "late"])
+def test_memory_that_nobody_holds_is_handed_out_again_and_a_view_keeps_its_own(order: str) -> None:
+    device = make("simulated:0")
+    device.reset(1, order)
+    x = device.upload(np.arange(3, dtype=np.float32))
+    y = device.launch("negative", [x], {})
+    view = device.launch("permute_dims", [y], {"axes": (0,)})
+    at = x.storage.address
+    del x, y
+    device.synchronize()
+    first, second = (device.upload(np.full(3, 7, np.float32)) for _ in range(2))
+    assert at in (first.storage.address, second.storage.address)
+    assert device.download(view).tolist() == [0, -1, -2]

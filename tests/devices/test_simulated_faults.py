@@ -65,6 +65,14 @@ def download_into_gaps(d: Simulated, p: Simulated) -> Any:
     return into
 
 
+def view_of_what_was_dropped(d: Simulated, p: Simulated) -> Any:
+    x = d.upload(X)
+    view = d.launch("permute_dims", [x], {"axes": (1, 0)})
+    del x
+    other = d.upload(-X)
+    return np.stack([d.download(view), d.download(other).T])
+
+
 def across_streams_late(d: Simulated, p: Simulated) -> Any:
     x = d.upload(X, stream=1)
     d.delay(1)
@@ -121,6 +129,7 @@ SEQUENCES: dict[str, Sequence] = {
     "bounced_tail_lost": lambda d, p: p.download(p.upload(d.download(d.upload(X)))),
     "strided_target_unwritten": lambda d, p: d.download(d.launch("abs", [d.upload(X)], {}, update="strided view")),
     "download_into_gaps": download_into_gaps,
+    "view_without_its_base": view_of_what_was_dropped,
     "peer_copy_lost": lambda d, p: p.download(p.copy(d.upload(X), d)),
     "int64_narrowed": lambda d, p: d.download(d.upload(np.array([2**40 + 3, -5]))),
     "zero_sign_and_nan_lost": lambda d, p: d.download(d.upload(np.array([-0.0, 1.0]))),

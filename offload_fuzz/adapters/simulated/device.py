@@ -270,8 +270,9 @@ class Simulated(Transfers):
         """A view of `x`, which is there once the stream has come to it."""
         counted, place = self.counted, self.hooks.unit(self.name, deed.name, (x,))
         counted.ran(deed.launch or 0, place, (x,), (type,))
+        storage = self.hooks.holds(x.storage, deed.name)
         if not counted.watching:
-            return Buffer(x.storage, type, *layout, x.place)
+            return Buffer(storage, type, *layout, x.place)
         mark = Mark(deed)
 
         def make() -> None:
@@ -279,7 +280,7 @@ class Simulated(Transfers):
             mark.done = True
 
         self.queues.issue(deed.stream, make)
-        return Buffer(x.storage, type, *layout, x.place, mark)
+        return Buffer(storage, type, *layout, x.place, mark)
 
     def _instruction(self, op: str, types: tuple[ArrayType, ...], attributes: Mapping[str, Any]) -> Instruction:
         key = (op, types, tuple(attributes.items()))

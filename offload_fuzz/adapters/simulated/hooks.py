@@ -42,6 +42,7 @@ HOOKS: dict[str, Hook] = {
         Hook("layout", "(offset, strides), buffer, use", "elements are found by the buffer's own offset and strides; "
              "use: a kernel's operand number, -1 for its result, or the kind of a transfer"),
         Hook("view", "layout or None, op, buffer, type", "a view has the elements that its op names"),
+        Hook("holds", "storage, op", "a view keeps the storage of its operand alive"),
         Hook("size", "nbytes, kind", "an allocation has room for all elements"),
         Hook("placed", "place, index, profile, kind, op", "memory is allocated on the device that was asked"),
         Hook("frees", "'stream'", "released memory is reused once the stream has come to the release; not at its "
@@ -51,7 +52,8 @@ HOOKS: dict[str, Hook] = {
         Hook("waits", "True, event, device", "a stream waits for the event of another stream or device"),
         Hook("queue", "stream, kind, index", "a command goes to the stream that was asked; kind: that of a transfer, "
              "or an op; index: of the device"),
-        Hook("overtakes", "False, kind", "a command comes after all that was issued on its stream before"),
+        Hook("overtakes", "False, kind", "a command comes after all that was issued on its stream before; True: it "
+             "overtakes the last, unless that is a wait; 'wait': in any case"),
         Hook("recorded", "event", "an event comes after all that was issued on its stream before"),
         Hook("synchronizes", "True, stream, event", "the host waits for the stream, or the event"),
         Hook("runs", "'stream', op", "a kernel runs in the order of its stream, not when it is issued ('issue'), and "

@@ -149,6 +149,7 @@ class Memory:
         self._live: dict[int, tuple[weakref.ref[Storage], int]] = {}
         self._free: dict[int, list[int]] = {}
         self._shared: dict[int, int] = {}
+        self._dropped: list[tuple[int, Any]] = []
         self._new_arena(START)
         self.reset()
 
@@ -166,6 +167,7 @@ class Memory:
         self._live.clear()
         self._free.clear()
         self._shared.clear()
+        self._dropped.clear()
         self._used = 0
         self._top = self.alignment
 
@@ -189,6 +191,8 @@ class Memory:
 
     def allocate(self, nbytes: int) -> Storage:
         """A storage of at least `nbytes` bytes, poisoned; raises `OutOfMemory`."""
+        if self._dropped:
+            self._free_dropped()
         size = self._size(nbytes)
         if self.capacity is not None and self._used + size > self.capacity:
             raise OutOfMemory(
@@ -208,8 +212,17 @@ class Memory:
                 self.arena[:address] = old[:address]
         self._words[address >> 1 : (address + size) >> 1] = NEVER_WRITTEN
         storage = Storage(self, address, size)
-        self._live[address] = (weakref.ref(storage), size)
+        dropped = self._dropped
+        self._live[address] = (weakref.ref(storage, lambda last: dropped.append((address, last))), size)
         return storage
+
+    def _free_dropped(self) -> None:
+        """Free the blocks whose last buffer was let go of, unless they were released before."""
+        for address, last in self._dropped:
+            live = self._live.get(address)
+            if live is not None and live[0] is last:
+                self._free_block(address, live[1])
+        self._dropped.clear()
 
     def share(self, storage: Storage) -> None:
         """Let the storage live until it has been freed once more; only a fault makes buffers share one like this."""

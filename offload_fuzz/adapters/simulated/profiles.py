@@ -84,7 +84,7 @@ def add_profiles(text: str, where: str = "profile") -> list[str]:
     """
     try:
         data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:  # TOMLDecodeError is one, and so is an int of too many digits
         raise UsageError(f"profiles are not TOML but should be: {error} [{where}]") from None
     for name, row in data.items():
         kind = name.removeprefix("simulated.")
@@ -184,6 +184,7 @@ def features_of(profile: Profile, name: str, index: int = 0) -> Features:
         release=True,
         compile=profile.compile,
         delay=not profile.blocking,
+        drop=True,
         source_free={"blocking": "return", "async": "completion"},
         aliasing=ALIASING,
         deterministic=False,

@@ -122,6 +122,12 @@ def run_to(queue: Queue, position: int, required: bool = True) -> None:
                 queue.error = queue.error or error
 
 
+def _overtakes(queue: Queue, overtaking: bool | str) -> bool:
+    """Whether a command that may overtake the last one has one to overtake."""
+    last = queue.commands[-1] if queue.commands else None
+    return bool(overtaking) and last is not None and (overtaking == "wait" or not isinstance(last, Event))
+
+
 class Queues:
     """The streams of one device, and its copy engines. Another device's queues are run from here only through events.
 
@@ -146,10 +152,13 @@ class Queues:
         if self.order == "random" and draws.below(2):
             self.going = [q for q in self.all if draws.below(2)] or self.all
 
-    def issue(self, stream: int, command: Command, overtaking: bool = False) -> int:
-        """Put a command on a stream; returns its position, for `run_to`. Only a fault makes one overtake the last."""
+    def issue(self, stream: int, command: Command, overtaking: bool | str = False) -> int:
+        """Put a command on a stream; returns its position, for `run_to`.
+
+        overtaking: only a fault makes a command overtake the last, True where that is no wait, "wait" in any case.
+        """
         queue = self.queues[stream]
-        if overtaking and queue.commands and not isinstance(queue.commands[-1], Event):
+        if _overtakes(queue, overtaking):
             queue.commands.insert(len(queue.commands) - 1, command)
         else:
             queue.commands.append(command)
@@ -163,13 +172,12 @@ class Queues:
             self.wander()
         return queue.issued
 
-    def issue_transfer(self, stream: int, command: Command, kind: str, overtaking: bool = False) -> int:
+    def issue_transfer(self, stream: int, command: Command, kind: str, overtaking: bool | str = False) -> int:
         """As `issue`, by the copy engine for this kind: after all that the engine has to carry before."""
         if not self.engines:
             return self.issue(stream, command, overtaking)
         queue, carrier = self.queues[stream], self.carriers[ENGINES[kind] % self.engines]
-        overtakes = overtaking and bool(queue.commands) and not isinstance(queue.commands[-1], Event)
-        carrier.commands.extend((Event(self.device, queue, queue.issued - overtakes), command))
+        carrier.commands.extend((Event(self.device, queue, queue.issued - _overtakes(queue, overtaking)), command))
         carrier.issued += 2
         return self.issue(stream, Event(self.device, carrier, carrier.issued))
 

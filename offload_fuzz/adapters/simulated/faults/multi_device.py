@@ -29,8 +29,8 @@ def _peer_event_ignored(wait: bool, event: Any, device: str) -> bool:
 
 @fault("peer_copy_overtakes", hook="overtakes", cls="multi-device", report="ROCm/pytorch#438",
        sentence="A copy between two devices runs before the wait or the kernel that was issued just ahead of it.")
-def _peer_copy_overtakes(overtakes: bool, kind: str) -> bool:
-    return overtakes or kind == "copy"
+def _peer_copy_overtakes(overtakes: bool | str, kind: str) -> bool | str:
+    return "wait" if kind == "copy" else overtakes
 
 
 @fault("peer_copy_strides_ignored", hook="layout", cls="multi-device",
