@@ -446,6 +446,30 @@ class WaitsForItsOwn(Queued):
             super().wait(stream, event)
 
 
+class TellsOfUploadsOnly(Honest):
+    features = declaring(ledger=["transfers"])
+
+    def reset(self, seed: int) -> None:
+        self.moved: list[tuple[str, int]] = []
+
+    def upload(self, array: Array, share: bool = False) -> Memory:
+        self.moved.append(("upload", array.nbytes))
+        return super().upload(array, share)
+
+    def ledger(self) -> dict[str, Any]:
+        return {"transfers": getattr(self, "moved", [])}
+
+    def touched(self, array: Array, writes: bool) -> None:
+        """It watches nothing."""
+
+
+class TellsOfNoPlace(TellsOfUploadsOnly):
+    features = declaring(ledger=["launches"])
+
+    def ledger(self) -> dict[str, Any]:
+        return {"launches": [1]}
+
+
 #: promise -> adapters that break it.
 LIARS: dict[str, list[type]] = {
     "methods": [HasNoPlaceOf],
@@ -470,6 +494,7 @@ LIARS: dict[str, list[type]] = {
     "results_last": [OneResultPerOp],
     "buffers_last": [HasAHundredBuffers],
     "placed": [RunsElsewhere],
+    "ledger": [TellsOfUploadsOnly, TellsOfNoPlace],
     "deterministic": [SumsInAnyOrder],
     "fresh": [ReturnsItsOperand],
     "view": [CopiesViews],
