@@ -76,7 +76,7 @@ FREEDOMS: dict[str, Freedom] = {
         Freedom("readonly", "operand", (False, True), "", "{operand} in a read-only host array"),
         Freedom("overwrite", "edge", (False, True), "source_free", "source of {operand} overwritten once free"),
         Freedom("order", "schedule", (0, 1, 2, 3), "", "independent nodes in order {choice}"),
-        Freedom("sync", "schedule", ("full", "minimal"), "", "{choice} synchronisation"),
+        Freedom("sync", "schedule", ("full", "minimal", "early-event"), "", "{choice} synchronisation"),
         Freedom("repeat", "schedule", (1, 2), "", "run {choice} times"),
         Freedom("readback", "schedule", (False, True), "", "every result read back as it is computed"),
     )

@@ -105,7 +105,7 @@ def schedule_modes(out: dict[Key, Any], program_returns: int, outputs: int, choi
         for key in [key for key in out if key[0] == "compile"]:
             del out[key]
     if choices.chance(60):
-        out["sync", ()] = "minimal"
+        out["sync", ()] = "early-event" if choices.chance(25) else "minimal"
     if choices.chance(25):
         out["order", ()] = 1 + choices.below(3)
     if choices.chance(8):
