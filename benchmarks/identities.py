@@ -26,11 +26,11 @@ from offload_fuzz.campaign.counts import Counts
 from offload_fuzz.campaign.loop import NoJournal
 from offload_fuzz.campaign.selftest import PROFILE, devices_of
 from offload_fuzz.campaign.settings import UNIT_CASES, Settings
-from offload_fuzz.campaign.unit import Unit, UnitDone, Workbench, open_workbench, reduce_to_finding
+from offload_fuzz.campaign.unit import Unit, UnitDone, Workbench, open_workbench
 from offload_fuzz.case import Case, parse_case
 from offload_fuzz.device import Place
 from offload_fuzz.execute import execute
-from offload_fuzz.finding.diagnose import Diagnosis
+from offload_fuzz.finding.diagnose import Diagnosis, diagnose
 from offload_fuzz.finding.examine import Examiner
 from offload_fuzz.finding.shrink import on_places_of, shrink
 from offload_fuzz.finding.store import make_finding
@@ -128,21 +128,24 @@ def shrunk(text: str, prove: bool) -> Shrunk:
     verdict = examiner.fails_like(case, known["kind"])
     if verdict is None:
         return Shrunk(text="does not fail again")
-    options = Settings(devices=case.devices, isolation="inline", shrink_budget=BUDGET)
+    before = examiner.count[0]
     reduction = shrink(case, verdict, examiner, BUDGET)
-    executions = reduction.executions
-    finding, all_told = reduce_to_finding(case, verdict, examiner, options, {}, lambda: None)
+    executions = examiner.count[0] - before
+    last = on_places_of(reduction.case, examiner)
     minimal = reduction.minimal
     if prove and minimal:
-        again = shrink(reduction.case, reduction.verdict, on_places_of(reduction.case, examiner), BUDGET)
-        minimal = again.case == reduction.case
+        minimal = shrink(reduction.case, reduction.verdict, last, BUDGET).case == reduction.case
+    before = examiner.count[0]
+    diagnosis = diagnose(reduction.case, reduction.verdict, last, attempts=reduction.attempts)
+    diagnosed = examiner.count[0] - before
+    finding = make_finding(reduction.case, reduction.verdict, diagnosis, executions + diagnosed, {})
     small = finding.case
     nodes = " ".join(f"{n.op}[{n.type}]" for n in small.program.nodes)
     inputs = " ".join(str(t) for t in small.program.types[: len(small.program.inputs)])
     choices = " ".join(sorted(f"{name}={choice}" for (name, _), choice in small.plan.choices.items()))
     return Shrunk(
         finding.id, known["kind"], len(small.program.nodes), len(small.plan.choices), executions,
-        all_told - executions, minimal, f"{known['kind']}: {nodes} of {inputs} with {choices}",
+        diagnosed, minimal, f"{known['kind']}: {nodes} of {inputs} with {choices}",
     )  # fmt: skip  # one result
 
 
