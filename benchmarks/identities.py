@@ -20,6 +20,7 @@ from pathlib import Path
 
 from attrs import evolve, frozen
 
+from offload_fuzz import api
 from offload_fuzz.adapters.pool import open_places
 from offload_fuzz.adapters.simulated import FAULTS
 from offload_fuzz.campaign.counts import Counts
@@ -149,6 +150,26 @@ def shrunk(text: str, prove: bool) -> Shrunk:
     )  # fmt: skip  # one result
 
 
+def ids_together(first: str, second: str, max_cases: int) -> set[str]:
+    """The IDs that a campaign finds on devices in which two faults are planted."""
+    count = max(FAULTS[first].devices, FAULTS[second].devices)
+    devices = [f"{PROFILE}:{i}+{first}+{second}" for i in range(count)]
+    return {found.id for found in api.run(devices, max_cases=max_cases, isolation="inline").findings}
+
+
+def pairs_together(faults: Sequence[str], number: int, max_cases: int) -> None:
+    """Plant pairs of faults from all over the list together, and say how many of them give two IDs or more."""
+    pairs = list(combinations(faults, 2))
+    chosen = pairs[:: max(len(pairs) // number, 1)][:number] if number else []
+    several = 0
+    for first, second in chosen:
+        ids = ids_together(first, second, max_cases)
+        several += len(ids) >= 2
+        print(f"{first} and {second}: {' '.join(sorted(ids)) or 'none'}", flush=True)
+    if chosen:
+        print(f"pairs of faults planted together that give two IDs: {several} of {len(chosen)}")
+
+
 def main() -> None:
     """Hunt, shrink, and print a line for each fault and the rates."""
     parser = argparse.ArgumentParser()
@@ -158,6 +179,8 @@ def main() -> None:
     parser.add_argument("--cases", type=Path)
     parser.add_argument("--hunt-only", action="store_true")
     parser.add_argument("--prove", action="store_true", help="reduce each result again, to see that it is one-minimal")
+    parser.add_argument("--pairs", type=int, default=0)
+    parser.add_argument("--pair-cases", type=int, default=1000)
     options = parser.parse_args()
     folder = options.cases or Path(tempfile.mkdtemp(prefix="identities-"))
     folder.mkdir(parents=True, exist_ok=True)
@@ -176,6 +199,7 @@ def main() -> None:
             told = "" if r.minimal else "not minimal "
             print(f"    {r.id or 'none':<10} {r.executions:4} {told}{r.text}", flush=True)
     _rates(found)
+    pairs_together(faults, options.pairs, options.pair_cases)
     print(f"{time.process_time() - started:.0f} s of processor time")
 
 
