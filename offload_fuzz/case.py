@@ -329,6 +329,10 @@ class _Reader:
         for key, kinds in FINDING.items():
             if key in finding:
                 self.get(finding, key, *kinds, at="finding")
+        for i, need in enumerate(finding.get("needs", ())):
+            self.object(need, f"finding.needs[{i}]", ("phrase", "passes_when_plain"))
+            self.get(need, "phrase", str, at=f"finding.needs[{i}]")
+            self.get(need, "passes_when_plain", bool, type(None), at=f"finding.needs[{i}]")
         if "id" in finding and not _ID.match(finding["id"]):
             raise self.fail(f"id is {shown(finding['id'])} but should be letters and digits", "finding.id")
         value = finding.get("divergent")

@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 from offload_fuzz import __version__
+from offload_fuzz.cli_conformance import conformance
 from offload_fuzz.cli_findings import known, shrink
 from offload_fuzz.cli_options import EXIT_CODES
 from offload_fuzz.cli_options import dir_option as _dir_option
@@ -75,6 +76,8 @@ def cli(ctx: click.Context) -> None:
     metavar="SPEC",
     help="Placements of a program: exhaustive, edges, operands, chains, covering:T, random:N or default.",
 )
+@click.option("--no-steer", "steer", is_flag=True, flag_value=False, default=True, help="Plans as they are drawn.")
+@click.option("--without", callback=_names, metavar="LIST", help="Freedoms that no plan uses, such as stream,reuse.")
 @click.option("--ops", callback=_names, metavar="LIST", help="Only these ops; `offload-fuzz ops` lists them.")
 @click.option("--exclude-ops", callback=_names, metavar="LIST", help="All but these ops.")
 @click.option("--dtypes", callback=_names, metavar="LIST", help="Only inputs and casts of these dtypes.")
@@ -129,7 +132,7 @@ def run(
             reports=reports,
             found=lambda found, path: terminal.found(found, path, needed),
             progress=terminal.progress,
-            **{**options, "exclude_ops": options["exclude_ops"] or ()},
+            **{**options, **{name: options[name] or () for name in ("exclude_ops", "without")}},
         )
     terminal.end(report)
     if as_json:
@@ -326,39 +329,7 @@ def _list(what: str, columns: Sequence[str], load: Sequence[str], as_json: bool)
     return EXIT_OK
 
 
-# ------------------------------------------------------------------------------------------------------ conformance
-@cli.command(epilog=EXIT_CODES)
-@click.argument("device", metavar="DEVICE")
-@click.option(
-    "--hang-after",
-    callback=_seconds,
-    default="20s",
-    show_default=True,
-    metavar="DURATION",
-    help="Silence that is a hang.",
-)
-@_load_option
-@_json_option
-def conformance(device: str, hang_after: float, load: tuple[str, ...], as_json: bool) -> int:
-    """Check whether a device keeps what its adapter declares, promise by promise.
-
-    A broken promise is named with what was seen, what was expected and what to do. A crash or a hang breaks the promise
-    that was being checked, and the next one is looked at.
-    """
-    from offload_fuzz.campaign.conformance.judge import exit_code, watched
-    from offload_fuzz.report.conformance import conformance_text
-
-    _load(load)
-    declares, *records = watched(device, load, hang_after)
-    code = exit_code(records)
-    if as_json:
-        _print(json.dumps({"device": device, "exit_code": code, **declares, "promises": records}, indent=1))
-    else:
-        _print(conformance_text(device, declares["declares"], records, code))
-    return code
-
-
-for _command in (shrink, report, known, selftest):
+for _command in (shrink, report, known, conformance, selftest):
     cli.add_command(_command)
 
 

@@ -18,7 +18,7 @@ def parse_contract(text: str, where: str) -> Contract:
     """A contract from TOML `text`; raises `UsageError` naming `where` and what should be different."""
     try:
         data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:  # TOMLDecodeError is one, and so is an int of too many digits
         raise UsageError(f"contract is not TOML but should be: {error} [{where}]") from None
     for key in data:
         if key not in SECTIONS:

@@ -10,7 +10,8 @@ from typing import TypeAlias
 
 import numpy as np
 
-from offload_fuzz.execute import CANARY, OVERWRITTEN
+from offload_fuzz.execute import OVERWRITTEN
+from offload_fuzz.host_arrays import CANARY
 from offload_fuzz.types import DTYPES, Array, is_floating, type_of
 
 Look: TypeAlias = Callable[[Array, Array, Array], str]
@@ -30,6 +31,8 @@ NARROWER = {
     "int16": ("int8",),
     "uint16": ("uint8",),
 }
+#: Elements of an array up to which other orders of them are looked for, which takes time as their number squared.
+SEARCHED = 4096
 #: Integers that went through a float dtype, by the width in bits that they have more than it can hold.
 THROUGH = ("float64", "float32")
 
@@ -147,7 +150,7 @@ def bits(got: Array, right: Array, wrong: Array) -> str:
 
 def permuted(got: Array, right: Array, wrong: Array) -> str:
     """The right elements in another order, which is named where it is a plain one."""
-    if got.size < 2 or sorted(_each(got)) != sorted(_each(right)):
+    if not 2 <= got.size <= SEARCHED or sorted(_each(got)) != sorted(_each(right)):
         return ""
     for axis in range(right.ndim):
         if _bits(np.flip(right, axis)) == _bits(got):
@@ -164,6 +167,8 @@ def permuted(got: Array, right: Array, wrong: Array) -> str:
 
 def shifted(got: Array, right: Array, wrong: Array) -> str:
     """Each element is the one that belongs some places on, or back, as far as that can be seen."""
+    if got.size > SEARCHED:
+        return ""
     a, b = _each(got.reshape(-1)), _each(right.reshape(-1))
     for k in range(1, len(a) // 2 + 1):
         if len(set(b)) > 1 and a[:-k] == b[k:]:
@@ -175,6 +180,8 @@ def shifted(got: Array, right: Array, wrong: Array) -> str:
 
 def repeated(got: Array, right: Array, wrong: Array) -> str:
     """Each wrong element is the right one that lies some places ahead, as where a counter wraps."""
+    if got.size > SEARCHED:
+        return ""
     a, b = _each(got.reshape(-1)), _each(right.reshape(-1))
     at = np.flatnonzero(wrong)
     for k in range(1, len(a)) if len(set(b)) > 1 else ():

@@ -10,11 +10,12 @@ import tomllib
 from collections.abc import Callable, Mapping
 from datetime import date, datetime
 from importlib.metadata import PackageNotFoundError, version
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from attrs import frozen
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from attrs import field, frozen
+from packaging.specifiers import SpecifierSet
 
 from offload_fuzz.adapters.resolve import known_adapters
 from offload_fuzz.errors import UsageError, one_of
@@ -25,6 +26,9 @@ EXPECTATIONS = ("fail", "flaky", "crash", "hang", "skip")
 #: Backends whose version is that of a distribution of another name.
 DISTRIBUTIONS = {"simulated": "offload-fuzz", "array_api": "array-api-compat"}
 ID = re.compile(r"[A-Za-z0-9_-]{1,80}\Z")
+PROMISE = re.compile(r"[a-z_]{1,40}(\([A-Za-z0-9_]{1,80}\))?\Z")
+#: The rows of `conformance` that break by triaged bugs of backends; beside this module.
+SHIPPED = "known-issues.toml"
 
 
 @frozen(kw_only=True)
@@ -33,7 +37,8 @@ class Issue:
 
     witness: the path of a case file, as seen from the folder of the known-issues file. tracker: where it is dealt with.
     review: when to look at it again. backend, versions: the adapter's or package's name and the versions of it, as in
-    PEP 440 (">=2.13,<3"), that have the issue; without them it holds everywhere.
+    PEP 440 (">=2.13,<3"), that have the issue; without them it holds everywhere. promises: rows of `conformance` that
+    break for the same reason, `operand_layouts(kron)` at one op, `operand_layouts` at any.
     """
 
     id: str
@@ -45,12 +50,22 @@ class Issue:
     review: date | None = None
     backend: str = ""
     versions: str = ""
+    promises: tuple[str, ...] = field(default=(), converter=tuple)
 
     def covers(self, id: str, kind: str, devices: tuple[str, ...]) -> bool:
         """Whether a finding of this ID and kind on these devices is the issue, in a version that has it."""
         if id != self.id or out_of_scope(self):
             return False
         return self.covers_kind(kind) and self._on(devices)
+
+    def covers_promise(self, promise: str, op: str, kind: str, device: str) -> bool:
+        """Whether a promise of `conformance` that `device` breaks at `op` (empty: at none) is the issue, if here.
+
+        kind: crash, hang, or anything else for a promise that was seen broken.
+        """
+        if not {promise, f"{promise}({op})"}.intersection(self.promises) or out_of_scope(self):
+            return False
+        return self.covers_kind(kind) and self._on((device,))
 
     def covers_kind(self, kind: str) -> bool:
         """Whether `expect` says so: crash and hang are kinds, fail and flaky stand for all others."""
@@ -135,10 +150,17 @@ def _date(value: Any) -> Any:
 
 
 def _versions(value: Any) -> Any:
+    _text(value)
     try:
-        SpecifierSet(_text(value))
-    except InvalidSpecifier:
+        SpecifierSet(value).contains("0")  # which reads its numbers
+    except ValueError:  # InvalidSpecifier is one
         raise ValueError('versions as in PEP 440 such as ">=2.13,<3"') from None
+    return value
+
+
+def _promises(value: Any) -> Any:
+    if not isinstance(value, list) or not value or not all(isinstance(v, str) and PROMISE.match(v) for v in value):
+        raise ValueError('a list of rows of `conformance` such as ["operand_layouts(kron)"]')
     return value
 
 
@@ -153,6 +175,7 @@ FIELDS: dict[str, Callable[[Any], Any]] = {
     "review": _date,
     "backend": _text,
     "versions": _versions,
+    "promises": _promises,
 }
 REQUIRED = ("id", "expect", "reason")
 
@@ -170,12 +193,12 @@ def check_issue(data: Any, where: str) -> Issue:
     for key, value in data.items():
         try:
             FIELDS[key](value)
-        except ValueError as error:
+        except ValueError as error:  # TOMLDecodeError is one, and so is an int of too many digits
             raise UsageError(f"{key} is {shown(value)} but should be {error} [{where}]") from None
     issue = Issue(**data)
     if issue.versions and not issue.backend:
         raise UsageError(f'versions is {issue.versions!r} but says not of what; add backend = "torch" [{where}]')
-    if not issue.witness and issue.expect != "skip":
+    if not issue.witness and not issue.promises and issue.expect != "skip":
         raise UsageError(f'witness is missing but should be a case file, as expect is not "skip" [{where}]')
     return issue
 
@@ -184,7 +207,7 @@ def parse_known(text: str, where: str) -> list[Issue]:
     """The entries of a known-issues file, in order."""
     try:
         data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:
         raise UsageError(f"known issues are not TOML but should be: {cut(str(error))} [{where}]") from None
     except RecursionError:
         raise UsageError(f"known issues are nested too deeply [{where}]") from None
@@ -206,6 +229,11 @@ def parse_known(text: str, where: str) -> list[Issue]:
 def read_known(path: str | Path) -> list[Issue]:
     """The entries of a file; raises `UsageError` for anything wrong with it."""
     return parse_known(read_text(path), str(path))
+
+
+def shipped_known() -> list[Issue]:
+    """The entries that come with the package."""
+    return parse_known((files("offload_fuzz.finding") / SHIPPED).read_text(encoding="utf-8"), f"shipped {SHIPPED}")
 
 
 def witness_path(issue: Issue, file: str | Path) -> str:

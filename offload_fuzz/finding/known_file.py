@@ -29,8 +29,8 @@ _HEADER = re.compile(r"^[ \t]*\[\[[ \t]*issue[ \t]*\]\]", re.MULTILINE)
 def entry_text(issue: Issue) -> str:
     """The TOML of one entry, its fields in the order of `FIELDS`."""
     stated = {key: value for key in FIELDS if (value := asdict(issue)[key])}
-    # a JSON string is a TOML basic string, as the fields are printable
-    lines = [f"{k} = {json.dumps(v, ensure_ascii=False) if isinstance(v, str) else v}" for k, v in stated.items()]
+    # JSON strings and lists of them are TOML's too, as the fields are printable
+    lines = [f"{k} = {v if isinstance(v, date) else json.dumps(v, ensure_ascii=False)}" for k, v in stated.items()]
     return "\n".join(["[[issue]]", *lines]) + "\n"
 
 

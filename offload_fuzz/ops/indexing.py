@@ -57,10 +57,12 @@ def _indices_inside(x: Array, indices: Array, *, axis: int) -> bool:
 
 def _take(x: Array, indices: Array, *, axis: int) -> Array:
     """As np.take; an index out of range wraps, as any result is as good as another there."""
-    if x.shape[axis] == 0 < indices.size:
+    if x.shape[axis] == 0:
         at = axis % x.ndim
         return np.zeros((*x.shape[:at], *indices.shape, *x.shape[at + 1 :]), x.dtype)
-    return np.take(x, indices, axis=axis, mode="wrap")
+    inside = indices % x.shape[axis]  # mode="wrap" would take a step per multiple of the size
+    found: Array = np.take(x, inside, axis=axis)
+    return found
 
 
 def take_rule(a: Application) -> Value:

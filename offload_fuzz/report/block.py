@@ -129,7 +129,7 @@ def _origin(known: Mapping[str, Any]) -> str:
         return ""
     text = f"{origin['seed']}, unit {origin.get('unit')}, program {origin.get('program')}"
     if known.get("executions") and "choices" in origin:
-        text += f"; shrunk from {origin['nodes']} nodes and {origin['choices']} choices"
+        text += f"; shrunk from {origin.get('nodes')} nodes and {origin['choices']} choices"
         text += f" by {known['executions']} executions"
     return text
 

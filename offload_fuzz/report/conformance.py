@@ -10,8 +10,8 @@ from typing import Any
 from offload_fuzz.report.summary import number
 
 WIDTH = 118
-MARKS = {"kept": "kept", "broken": "BROKEN", "does not apply": "-"}
-TOLD = {"kept": "kept", "broken": "broken", "does not apply": "that do{} not apply"}
+MARKS = {"kept": "kept", "broken": "BROKEN", "known": "known", "does not apply": "-"}
+TOLD = {"kept": "kept", "broken": "broken", "known": "known", "does not apply": "that do{} not apply"}
 NAME = 21
 #: Violations of a promise that are printed; `--json` has more.
 PRINTED = 2
@@ -50,9 +50,12 @@ def _record(r: Mapping[str, Any]) -> list[str]:
         lines += _wrapped("          at        ", v["where"])
         lines += _wrapped("          seen      ", v["seen"])
         lines += _wrapped("          expected  ", v["expected"])
-    if r["status"] == "broken":
+    if "broken" in r:
         more = r["broken"] - min(len(r["violations"]), PRINTED)
         lines += [f"          and {more:,} more"] if more else []
+    for text in r.get("known", ()):
+        lines += _wrapped(f"          {'known' if r['status'] == 'known' else 'known too':<9} ", text)
+    if r.get("do"):
         lines += _wrapped("          do        ", r["do"])
     return lines
 
@@ -67,5 +70,6 @@ def _verdict(records: Sequence[Mapping[str, Any]], code: int) -> str:
     counts = Counter(r["status"] for r in records)
     told = [f"{counts[s]} {TOLD[s].format('es' if counts[s] == 1 else '')}" for s in MARKS if counts[s]]
     broken = [r["promise"] for r in records if r["status"] == "broken"]
-    meaning = f"broken: {', '.join(broken)}" if broken else "conformant"
+    known = " but for known issues" if counts["known"] else ""
+    meaning = f"broken: {', '.join(broken)}" if broken else f"conformant{known}"
     return f"{len(records)} promises: {', '.join(told)}; exit {code}: {meaning}"

@@ -11,6 +11,7 @@ from typing import Any
 from attrs import asdict
 
 from offload_fuzz import __version__
+from offload_fuzz.campaign.boundary import boundary_json
 from offload_fuzz.campaign.coverage import coverage_json
 from offload_fuzz.campaign.report import Found, Report
 from offload_fuzz.case import Case, parse_case
@@ -45,7 +46,10 @@ def document(report: Report) -> dict[str, Any]:
         "verdict": verdict(report),
         "summary": [{"label": label, "text": text} for label, text in rows(report)],
         "commands": {"run": run_command(report.settings)},
-        "coverage": coverage_json(report.counts, names, drawn_from(report.settings)),
+        "coverage": {
+            **coverage_json(report.counts, names, drawn_from(report.settings)),
+            "boundary": boundary_json(report),
+        },
         "findings": [_finding(f, report.folder, options) for f in report.findings],
     }
     return dict(clean(json.loads(json.dumps(data, default=_name))))

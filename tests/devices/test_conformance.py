@@ -9,9 +9,20 @@ import pytest
 
 from offload_fuzz.adapters.resolve import resolve
 from offload_fuzz.campaign.conformance import bench, computing
-from offload_fuzz.campaign.conformance.judge import ABSENT, BROKEN, KEPT, conformance, exit_code, watched
+from offload_fuzz.campaign.conformance.excused import Excuses, known_for
+from offload_fuzz.campaign.conformance.judge import (
+    ABSENT,
+    BROKEN,
+    KEPT,
+    KNOWN,
+    conformance,
+    death,
+    exit_code,
+    watched,
+)
 from offload_fuzz.campaign.conformance.promises import PROMISES
-from offload_fuzz.errors import AdapterError, MissingDevice, OffloadError
+from offload_fuzz.errors import AdapterError, MissingDevice, OffloadError, UsageError
+from offload_fuzz.finding.known import shipped_known
 from offload_fuzz.report.conformance import conformance_text
 
 from .liars import KERNELS, LIARS, NAMED, EndsTheProcess, Honest, NeverFrees, Queued
@@ -118,6 +129,80 @@ def test_a_slow_device_is_asked_less(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_is_no_adapter_is_refused() -> None:
     with pytest.raises(AdapterError, match="adapter's name is None but should be a string"):
         conformance(object())
+
+
+# ---------------------------------------------------------------------------------------------------- known issues
+def known_file(folder: Path, *promises: str, expect: str = "fail") -> str:
+    """A file with one entry, K1, that says these rows break."""
+    path = folder / "known.toml"
+    rows = ", ".join(f'"{p}"' for p in promises)
+    path.write_text(f'[[issue]]\nid = "K1"\nexpect = "{expect}"\nreason = "r"\ntracker = "T-1"\npromises = [{rows}]\n')
+    return str(path)
+
+
+class WrongTwice(Honest):
+    def launch(self, op: str, operands: Any, attributes: Any, out: Any = None, donate: int | None = None) -> Any:
+        result = super().launch(op, operands, attributes, out, donate)
+        if op in ("abs", "negative") and result.array.size:
+            result.array.flat[0] += 1
+        return result
+
+
+def test_a_known_issue_excuses_the_row_that_it_names_and_no_other(tmp_path: Path) -> None:
+    known = known_file(tmp_path, "results")
+    records = conformance(WrongTwice(), ["dtypes", "results", "operand_layouts"], known=known)
+    assert [r["status"] for r in records] == [KEPT, KNOWN, BROKEN]
+    assert [exit_code([r]) for r in records] == [0, 0, 1]
+    _, excused, left = records
+    assert (excused["known"], excused["do"]) == (["K1: known issue, expected to fail: r (T-1)"], "")
+    assert excused["broken"] >= len(excused["violations"]) > 0
+    assert left["known"] == []
+    text = conformance_text("chip:0", DECLARES, [excused], 0)
+    assert "\n  known   results               on small exact numbers " in text
+    assert "\n          known     K1: known issue, expected to fail: r (T-1)\n" in text
+    assert text.endswith("1 promises: 1 known; exit 0: conformant but for known issues")
+
+
+def test_a_known_issue_at_one_op_leaves_the_promise_broken_at_others(tmp_path: Path) -> None:
+    (record,) = conformance(WrongTwice(), ["results"], known=known_file(tmp_path, "results(abs)"))
+    assert (record["status"], exit_code([record])) == (BROKEN, 1)
+    assert {v["where"].partition("(")[0] for v in record["violations"]} == {"negative"}
+    text = conformance_text("chip:0", DECLARES, [record], 1)
+    assert "\n          known too K1: known issue, expected to fail: r (T-1)\n" in text
+
+
+def test_a_known_crash_is_known_and_another_end_is_not(tmp_path: Path) -> None:
+    ended = {"path": "ops_run", "at": "add", "verdict": {"kind": "crash", "message": "signal SIGABRT"}}
+    for expect, status in (("crash", KNOWN), ("hang", BROKEN), ("fail", BROKEN), ("skip", KNOWN)):
+        excuses = Excuses(known_for(known_file(tmp_path, "ops_run(add)", expect=expect)), "chip:0")
+        record = death(PROMISES["ops_run"], ended, excuses)
+        assert (record["status"], exit_code([record])) == (status, int(status == BROKEN))
+
+
+def test_a_known_row_that_is_kept_is_said_to_be_stale(tmp_path: Path) -> None:
+    known = known_file(tmp_path, "ops_run(add)", "ops_run(no_such_op)", "values", "events")
+    records = {r["promise"]: r for r in conformance(Honest(), ["ops_run", "values", "events"], known=known)}
+    told = "known issue K1 says that {} breaks, but it is kept: remove it there"
+    assert records["ops_run"]["hints"] == [told.format("ops_run(add)")]
+    assert records["values"]["hints"] == [told.format("values")]
+    assert (records["events"]["status"], records["events"].get("hints")) == (ABSENT, None)
+    assert exit_code([*records.values()]) == 0
+    flaky = known_file(tmp_path, "values", expect="flaky")
+    assert conformance(Honest(), ["values"], known=flaky)[0]["hints"] == []
+
+
+def test_no_shipped_issue_excuses_a_liar() -> None:
+    assert shipped_known()
+    for issue in known_for(None):
+        assert issue.backend
+        assert issue.tracker
+        assert not issue.covers_promise(issue.promises[0].partition("(")[0], "kron", "", "my.py:Liar")
+    assert known_for("none") == ()
+
+
+def test_a_known_issue_of_a_promise_that_there_is_not_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"promise is 'valuess' but should be one of methods, .*known.toml, issue K1"):
+        known_for(known_file(tmp_path, "valuess"))
 
 
 # --------------------------------------------------------------------------------------------- in a watched process

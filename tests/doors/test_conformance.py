@@ -73,6 +73,54 @@ def test_a_device_that_ends_the_process_is_named(tmp_path: Path) -> None:
     assert "Traceback" not in result.out + result.err
 
 
+ONE_NAN = """
+import numpy as np
+
+
+class OneNan:
+    name = "chip:0"
+    features = {"ops": ["negative"], "dtypes": ["float32"]}
+
+    def upload(self, array):
+        return np.where(np.isnan(array), np.float32(np.nan), array)
+
+    def download(self, buffer):
+        return np.array(buffer)
+
+    def launch(self, op, operands, attributes):
+        return np.negative(*operands) if op == "negative" else 1 / 0
+"""
+
+
+def test_known_issues_make_a_broken_device_pass_and_the_report_names_them(tmp_path: Path) -> None:
+    known = '[[issue]]\nid = "K1"\nexpect = "fail"\nreason = "a template"\npromises = ["values"]\n'
+    (tmp_path / "known.toml").write_text(known)
+    (tmp_path / "chip.py").write_text(ONE_NAN)
+    result = offload("conformance", "chip.py:OneNan", "--known", "known.toml", "--json", cwd=tmp_path)
+    report = json.loads(result.out)
+    excused = {p["promise"]: p["known"] for p in report["promises"] if p["status"] == "known"}
+    assert excused == {"values": ["K1: known issue, expected to fail: a template"]}
+    assert (result.code, report["exit_code"]) == (0, 0)
+    result = offload("conformance", "chip.py:OneNan", cwd=tmp_path)
+    assert result.out.endswith("exit 1: broken: values\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, "file cannot be read: No such file or directory [known.toml]"),
+        ('promises = ["Values"]', "promises is ['Values'] but should be a list of rows of `conformance` such as "),
+        ('promises = ["no"]', "promise is 'no' but should be one of methods, "),
+    ],
+)
+def test_a_file_of_known_issues_that_is_wrong_is_refused(tmp_path: Path, text: str | None, message: str) -> None:
+    if text is not None:
+        (tmp_path / "known.toml").write_text(f'[[issue]]\nid = "K1"\nexpect = "fail"\nreason = "r"\n{text}\n')
+    result = offload("conformance", "numpy", "--known", "known.toml", cwd=tmp_path)
+    assert (result.code, result.out) == (2, "")
+    assert result.err.startswith(f"offload-fuzz: error: {message}")
+
+
 def test_it_is_there_from_python() -> None:
     records = of.conformance(of.validating(Chip()))
     assert [r["promise"] for r in records if r["status"] == "broken"] == []

@@ -65,6 +65,10 @@ WRONG = {
     ENTRY + 'versions = ">=2"': "versions is '>=2' but says not of what; add backend = \"torch\" [k, issue[0]]",
     ENTRY
     + 'backend = "torch"\nversions = "2"': "versions is '2' but should be versions as in PEP 440 such as \">=2.13",
+    ENTRY + f'backend = "torch"\nversions = ">={"1" * 4400}"': "versions is '>=1111",
+    ENTRY + f"review = {'1' * 4400}": "known issues are not TOML but should be: Exceeds the limit (4300 digits)",
+    ENTRY + 'promises = "values"': "promises is 'values' but should be a list of rows of `conformance` such as [",
+    ENTRY + "promises = []": "promises is [] but should be a list of rows of `conformance` such as [",
     ENTRY + ENTRY: f"id is '{ID}' but should stand in one entry only [k, issue[1]]",
 }
 

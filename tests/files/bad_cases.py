@@ -150,5 +150,11 @@ BAD: list[tuple[tuple[str | int, ...], object, str]] = [
     (("finding", "id"), "../../F0", f"id is '../../F0' but should be letters and digits [{X}, finding.id]"),
     (("finding", "kind"), None, f"kind is null but should be a string [{X}, finding.kind]"),
     (("finding", "needs"), {}, f"needs is an object but should be a list [{X}, finding.needs]"),
+    (("finding", "needs"), [True], "entry is True but should be an object with phrase, passes_when_plain ["),
+    (("finding", "needs"), [{"phrase": "p"}], f"passes_when_plain is missing [{X}, finding.needs[0]]"),
+    (("finding", "needs"), [{"phrase": 1, "passes_when_plain": None}],
+     f"phrase is an int but should be a string [{X}, finding.needs[0].phrase]"),
+    (("finding", "needs"), [{"phrase": "p", "passes_when_plain": 1}],
+     f"passes_when_plain is an int but should be a bool or null [{X}, finding.needs[0].passes_when_plain]"),
     (("finding", "divergent"), 4, f"divergent is v4 but should be one of v0..v3 [{X}, finding.divergent]"),
 ]

@@ -53,7 +53,15 @@ def test_a_case_of_every_op_comes_back(op: str) -> None:
 def test_random_cases_come_back() -> None:
     rng = random.Random(2)
     for _ in range(100):
-        assert_comes_back(random_case(rng), {"id": "F1", "kind": "wrong value", "message": 'é "x"\n', "needs": [{}]})
+        assert_comes_back(
+            random_case(rng),
+            {
+                "id": "F1",
+                "kind": "wrong value",
+                "message": 'é "x"\n',
+                "needs": [{"phrase": "p", "passes_when_plain": None}],
+            },
+        )
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -104,7 +104,7 @@ def test_the_wheel_has_every_module(wheel: list[str]) -> None:
 def test_the_wheel_has_the_contracts_and_the_mark_of_a_typed_package(wheel: list[str]) -> None:
     contracts = {f"offload_fuzz/contracts/{p.name}" for p in (ROOT / "offload_fuzz" / "contracts").glob("*.toml")}
     assert contracts
-    assert contracts | {"offload_fuzz/py.typed"} <= set(wheel)
+    assert contracts | {"offload_fuzz/py.typed", "offload_fuzz/finding/known-issues.toml"} <= set(wheel)
 
 
 def test_the_wheel_has_the_page_and_the_schema_of_reports(wheel: list[str]) -> None:
