@@ -20,17 +20,18 @@ from pathlib import Path
 
 from attrs import evolve, frozen
 
+from offload_fuzz import api
 from offload_fuzz.adapters.pool import open_places
 from offload_fuzz.adapters.simulated import FAULTS
 from offload_fuzz.campaign.counts import Counts
 from offload_fuzz.campaign.loop import NoJournal
 from offload_fuzz.campaign.selftest import PROFILE, devices_of
 from offload_fuzz.campaign.settings import UNIT_CASES, Settings
-from offload_fuzz.campaign.unit import Unit, UnitDone, Workbench, open_workbench, reduce_to_finding
+from offload_fuzz.campaign.unit import Unit, UnitDone, Workbench, open_workbench
 from offload_fuzz.case import Case, parse_case
 from offload_fuzz.device import Place
 from offload_fuzz.execute import execute
-from offload_fuzz.finding.diagnose import Diagnosis
+from offload_fuzz.finding.diagnose import Diagnosis, diagnose
 from offload_fuzz.finding.examine import Examiner
 from offload_fuzz.finding.shrink import on_places_of, shrink
 from offload_fuzz.finding.store import make_finding
@@ -128,22 +129,45 @@ def shrunk(text: str, prove: bool) -> Shrunk:
     verdict = examiner.fails_like(case, known["kind"])
     if verdict is None:
         return Shrunk(text="does not fail again")
-    options = Settings(devices=case.devices, isolation="inline", shrink_budget=BUDGET)
+    before = examiner.count[0]
     reduction = shrink(case, verdict, examiner, BUDGET)
-    executions = reduction.executions
-    finding, all_told = reduce_to_finding(case, verdict, examiner, options, {}, lambda: None)
+    executions = examiner.count[0] - before
+    last = on_places_of(reduction.case, examiner)
     minimal = reduction.minimal
     if prove and minimal:
-        again = shrink(reduction.case, reduction.verdict, on_places_of(reduction.case, examiner), BUDGET)
-        minimal = again.case == reduction.case
+        minimal = shrink(reduction.case, reduction.verdict, last, BUDGET).case == reduction.case
+    before = examiner.count[0]
+    diagnosis = diagnose(reduction.case, reduction.verdict, last, attempts=reduction.attempts)
+    diagnosed = examiner.count[0] - before
+    finding = make_finding(reduction.case, reduction.verdict, diagnosis, executions + diagnosed, {})
     small = finding.case
     nodes = " ".join(f"{n.op}[{n.type}]" for n in small.program.nodes)
     inputs = " ".join(str(t) for t in small.program.types[: len(small.program.inputs)])
     choices = " ".join(sorted(f"{name}={choice}" for (name, _), choice in small.plan.choices.items()))
     return Shrunk(
         finding.id, known["kind"], len(small.program.nodes), len(small.plan.choices), executions,
-        all_told - executions, minimal, f"{known['kind']}: {nodes} of {inputs} with {choices}",
+        diagnosed, minimal, f"{known['kind']}: {nodes} of {inputs} with {choices}",
     )  # fmt: skip  # one result
+
+
+def ids_together(first: str, second: str, max_cases: int) -> set[str]:
+    """The IDs that a campaign finds on devices in which two faults are planted."""
+    count = max(FAULTS[first].devices, FAULTS[second].devices)
+    devices = [f"{PROFILE}:{i}+{first}+{second}" for i in range(count)]
+    return {found.id for found in api.run(devices, max_cases=max_cases, isolation="inline").findings}
+
+
+def pairs_together(faults: Sequence[str], number: int, max_cases: int) -> None:
+    """Plant pairs of faults from all over the list together, and say how many of them give two IDs or more."""
+    pairs = list(combinations(faults, 2))
+    chosen = pairs[:: max(len(pairs) // number, 1)][:number] if number else []
+    several = 0
+    for first, second in chosen:
+        ids = ids_together(first, second, max_cases)
+        several += len(ids) >= 2
+        print(f"{first} and {second}: {' '.join(sorted(ids)) or 'none'}", flush=True)
+    if chosen:
+        print(f"pairs of faults planted together that give two IDs: {several} of {len(chosen)}")
 
 
 def main() -> None:
@@ -155,6 +179,8 @@ def main() -> None:
     parser.add_argument("--cases", type=Path)
     parser.add_argument("--hunt-only", action="store_true")
     parser.add_argument("--prove", action="store_true", help="reduce each result again, to see that it is one-minimal")
+    parser.add_argument("--pairs", type=int, default=0)
+    parser.add_argument("--pair-cases", type=int, default=1000)
     options = parser.parse_args()
     folder = options.cases or Path(tempfile.mkdtemp(prefix="identities-"))
     folder.mkdir(parents=True, exist_ok=True)
@@ -173,6 +199,7 @@ def main() -> None:
             told = "" if r.minimal else "not minimal "
             print(f"    {r.id or 'none':<10} {r.executions:4} {told}{r.text}", flush=True)
     _rates(found)
+    pairs_together(faults, options.pairs, options.pair_cases)
     print(f"{time.process_time() - started:.0f} s of processor time")
 
 

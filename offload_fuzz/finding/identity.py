@@ -19,6 +19,8 @@ SIZES = ((0, "empty"), (64, "small"), (4095, "middle"))
 #: What the reducer puts in the place of a node of which it does not matter what it computes.
 ANY = ("reshape", "negative", "bitwise_invert")
 
+#: Layouts that a device reads in ways of their own, unlike those whose elements lie apart from each other.
+LAYOUTS = {"negative": "layout negative", "broadcast": "layout broadcast"}
 #: Outputs of which all orders are tried, so that their order does not count.
 OUTPUTS = 4
 
@@ -59,8 +61,9 @@ def graph(case: Case, outputs: Sequence[int]) -> list[Any]:
 
 
 def choices(case: Case) -> list[str]:
-    """The freedoms that are not plain, without how and where, and without the order of nodes."""
-    return sorted({name for name, _ in case.plan.choices if name not in ("device", "order")})
+    """The freedoms that are not plain, without how and where, but for kinds of layout; without the order of nodes."""
+    found = case.plan.choices.items()
+    return sorted({LAYOUTS.get(choice, name) for (name, _), choice in found if name not in ("device", "order")})
 
 
 def op_class(op: str, nodes: int) -> str:

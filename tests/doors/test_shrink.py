@@ -7,12 +7,15 @@ import shutil
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from offload_fuzz import cli
 from offload_fuzz.campaign.reducing import Job, reduce_file
 from offload_fuzz.case import Case, dump_case, read_case
 from offload_fuzz.finding.replay import FAILED, replay_file
+from offload_fuzz.plan import Plan
+from offload_fuzz.program import Builder
 from tests.campaign.test_shrinking import failing
 
 from . import CHIPS, EXAMPLE, offload
@@ -152,3 +155,45 @@ def test_what_cannot_be_reduced_is_said(
     shutil.copy(EXAMPLE, here / "another.offload.json")
     assert cli.main(["shrink", *arguments.split()]) == code
     assert capsys.readouterr().err.startswith(f"offload-fuzz: error: {message}")
+
+
+SLOW = """
+import time
+
+import numpy as np
+
+
+class Slow:
+    name = "slow:0"
+    features = {"ops": ["negative", "multiply"], "dtypes": ["float32"], "contract": "numpy"}
+
+    def reset(self, seed):
+        time.sleep(0.05)
+
+    def upload(self, array):
+        return np.array(array)
+
+    def download(self, buffer):
+        return np.array(buffer)
+
+    def launch(self, op, operands, attributes):
+        return np.asarray(getattr(np, op)(*operands)) + np.float32(op == "multiply")
+"""
+
+
+def test_with_50_ms_an_execution_the_first_useful_reduction_is_on_disk_within_5_s(tmp_path: Path) -> None:
+    """It takes the five seconds that it is about."""
+    b = Builder()
+    x = v = b.input(np.ones((3, 4), np.float32))
+    for i in range(100):
+        v = b.apply("multiply", v, x) if i == 50 else b.apply("negative", v)
+    program = b.returns(v)
+    case = Case(program, Plan({("device", (u,)): 1 for u, _ in program.numbered()}), ("slow.py:Slow",))
+    (tmp_path / "slow.py").write_text(SLOW)
+    (tmp_path / BIG).write_text(dump_case(case, {"kind": "wrong value"}))
+    done = offload("shrink", BIG, "--device", "d0=slow.py:Slow", "--max-time", "5s", cwd=tmp_path)
+    assert (done.code, done.err) == (0, "")
+    small, known = read_case(tmp_path / SMALL)
+    assert len(small.program.nodes) <= 50
+    assert "multiply" in [n.op for n in small.program.nodes]
+    assert known["kind"] == "wrong value"
