@@ -60,7 +60,8 @@ def _take(x: Array, indices: Array, *, axis: int) -> Array:
     if x.shape[axis] == 0:
         at = axis % x.ndim
         return np.zeros((*x.shape[:at], *indices.shape, *x.shape[at + 1 :]), x.dtype)
-    return np.take(x, indices % x.shape[axis], axis=axis)  # mode="wrap" would take a step per multiple of the size
+    inside: Array = indices % x.shape[axis]  # mode="wrap" would take a step per multiple of the size
+    return x.take(inside, axis=axis)
 
 
 def take_rule(a: Application) -> Value:
