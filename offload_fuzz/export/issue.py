@@ -15,7 +15,6 @@ from offload_fuzz.case import Case, device_name
 from offload_fuzz.export.machine import environment
 from offload_fuzz.plan import describe
 from offload_fuzz.report.block import finding_block, program_lines
-from offload_fuzz.untrusted import cut
 
 #: Bytes that an issue has at most; GitHub takes 65,536 characters.
 LIMIT = 60_000
@@ -130,8 +129,15 @@ def reproduce(script: str, filename: str, printed: str) -> list[str]:
     parts = [f"The failing calls; all of {code(filename)} is folded below:", fenced(calls, "python")]
     parts = parts if calls else [f"Run {code(filename)}, which is folded below."]
     if printed:
-        parts += ["It printed here:", fenced(cut(printed.rstrip(), PRINTED))]
+        parts += ["It printed here:", fenced(_shortened(printed.rstrip()))]
     return parts
+
+
+def _shortened(text: str) -> str:
+    """The first and the last lines of a text that is too long."""
+    half = PRINTED // 2
+    head, tail = text[:half].rpartition("\n")[0] or text[:half], text[-half:].partition("\n")[2] or text[-half:]
+    return text if len(text) <= PRINTED else f"{head}\n...\n{tail}"
 
 
 def failing_calls(script: str) -> str:
