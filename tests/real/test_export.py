@@ -18,6 +18,7 @@ import pytest
 from offload_fuzz.case import read_case
 from offload_fuzz.device import place
 from offload_fuzz.export.jax_dialect import Jax
+from offload_fuzz.export.machine import environment
 from offload_fuzz.export.script import script
 from offload_fuzz.export.torch_dialect import Torch
 from offload_fuzz.finding.store import files_below
@@ -92,3 +93,16 @@ def test_an_op_is_written_as_the_adapter_runs_it(written_device: Any, op: str) -
         found = at.device.download(scope["y"])
         assert (found.dtype, found.shape) == (should_be.dtype, should_be.shape), source
         assert found.tobytes() == should_be.tobytes(), source
+
+
+@pytest.mark.parametrize(("backend", "rows"), [
+    ("torch", ["torch", "PyTorch commit", "CPU kernels"]), ("jax", ["jax", "jaxlib", "JAX devices", "platform"]),
+])  # fmt: skip  # a table
+def test_an_issue_says_what_the_backend_says_of_itself(
+    backend: str, rows: list[str], request: pytest.FixtureRequest
+) -> None:
+    request.getfixturevalue(f"{backend}_device")
+    found = dict(environment([f"{backend}:cpu"], {}))
+    assert [name for name in found if name in rows] == rows
+    assert all(found.values())
+    assert f"{backend} says" not in found
