@@ -116,6 +116,7 @@ class _Execution:
         "misplaced",
         "ports",
         "registers",
+        "shared",
         "written",
     )
 
@@ -128,7 +129,13 @@ class _Execution:
         self.misplaced: list[Misplaced] = []
         self.arranged: dict[int, tuple[Array, bytes]] = {}
         self.destinations: dict[int, tuple[Array, Array]] = {}
+        self.shared: set[int] = set()
         self.written: set[int] = set()
+
+    def result(self, b: int) -> Any:
+        """A result that lasts: a copy of what lies in a device's own memory."""
+        found = self.registers[b]
+        return np.array(found) if self.buffers[b].storage in self.shared else found
 
     def check_place(self, port: _Port, value: int, buffer: Any) -> None:
         if port.place is not None and (found := port.device.place_of(buffer)) != port.place:
@@ -159,7 +166,11 @@ def _download(x: _Execution, c: s.Download) -> None:
         x.destinations[c.target] = (into, backing)
         port.download(x.registers[c.source], into=into, **port.arguments(c.stream, c.blocking))
         return
-    array = port.download(x.registers[c.source], **port.arguments(c.stream, c.blocking))
+    arguments = port.arguments(c.stream, c.blocking)
+    if c.share:
+        arguments = {**arguments, "share": True}
+        x.shared.add(x.buffers[c.target].storage)
+    array = port.download(x.registers[c.source], **arguments)
     x.registers[c.target] = np.asarray(array) if isinstance(array, np.generic) else array  # NumPy's own 0-d results
 
 
@@ -281,7 +292,7 @@ def execute(
                 if before is not None:
                     before(command)
                 HANDLERS[type(command)](x, command)
-            run.results.append([x.registers[b] for b in schedule.results])
+            run.results.append([x.result(b) for b in schedule.results])
             run.probes.update((v, x.registers[b]) for v, b in schedule.probes)
         except Exception as error:  # noqa: BLE001  # whatever a device raises is a result, to be judged
             failure = _failure(error, command, schedule, places)

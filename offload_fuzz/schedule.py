@@ -64,7 +64,10 @@ class Upload:
 
 @define(unsafe_hash=True)
 class Download:
-    """Queue (place, stream): read device buffer `source`, write host buffer `target`."""
+    """Queue (place, stream): read device buffer `source`, write host buffer `target`.
+
+    share: the host array may lie in the device's own memory, and is an alias of the source.
+    """
 
     place: int
     stream: int
@@ -72,6 +75,7 @@ class Download:
     target: int
     blocking: bool
     destination: str | None = None
+    share: bool = False
 
 
 @define(unsafe_hash=True)

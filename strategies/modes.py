@@ -74,7 +74,7 @@ def crossing(
         mover = places[role or home].features
         if "async" in mover.transfers and choices.chance(40):
             out["transfer", site] = "async"
-        elif role and via_host and "shared" in mover.transfers and choices.chance(30):
+        elif (via_host and "shared" in mover.transfers if role else mover.export) and choices.chance(28):
             out["transfer", site] = "shared"
         way = "download" if not role else "upload" if via_host else "copy"
         if way in mover.destination and choices.chance(16):
@@ -115,6 +115,8 @@ def schedule_modes(out: dict[Key, Any], program_returns: int, outputs: int, choi
     for k in range(outputs):
         if choices.chance(25):
             out["transfer", (program_returns, k)] = "async"
+        elif choices.chance(15):
+            out["transfer", (program_returns, k)] = "shared"
         if choices.chance(12):
             out["destination", (program_returns, k)] = DESTINATIONS[1 + choices.below(2)]
     return seed
@@ -146,7 +148,8 @@ def prune(
 def prune_return(out: dict[Key, Any], site: tuple[int, int], places: Sequence[Place], role: int) -> None:
     """Take from `out` what the crossing of a returned value, made on `role`, cannot be."""
     features = places[role].features
-    if not role or "async" not in features.transfers:
+    transfer = out.get(("transfer", site))
+    if not role or not (features.export if transfer == "shared" else "async" in features.transfers):
         out.pop(("transfer", site), None)
     if not role or "download" not in features.destination:
         out.pop(("destination", site), None)

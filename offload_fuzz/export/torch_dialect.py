@@ -81,7 +81,9 @@ class Torch:
             into = f"torch.from_numpy({made})" if carried is None else f"torch.from_numpy({made}.view({carried[0]}))"
             into += "" if carried is None else f".view({carried[1]})"
             return [*self._enter(c.stream), f"{into}.copy_({given}, non_blocking={not c.blocking})"]
-        if self.cpu or c.blocking:
+        if c.share:
+            host = tensor
+        elif self.cpu or c.blocking:
             host = f'{tensor}.to("cpu", copy=True)'
         else:
             empty = f"torch.empty({given}.shape, dtype={given}.dtype, pin_memory=True)"

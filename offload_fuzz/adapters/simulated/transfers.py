@@ -15,6 +15,7 @@ from offload_fuzz.adapters.simulated.memory import (
     Strides,
     contiguous_strides,
     downloaded,
+    exported,
     host_layout,
     is_bounced,
     placed_for,
@@ -63,8 +64,20 @@ class Transfers:
         self._issue(stream, transfer if at_once else put_off, blocking, "upload")
         return buffer
 
-    def download(self, buffer: Buffer, *, stream: int = 0, blocking: bool = True, into: Array | None = None) -> Array:
-        """A new host array, or `into`, filled when the command runs."""
+    def download(
+        self,
+        buffer: Buffer,
+        *,
+        stream: int = 0,
+        blocking: bool = True,
+        into: Array | None = None,
+        share: bool = False,
+    ) -> Array:
+        """A new host array, or `into`, filled when the command runs. share: one in the buffer's own memory."""
+        if share:
+            finish(self.queues.queues[stream], self.queues.queues[stream].issued)
+            layout = self.hooks.exported((buffer.offset, buffer.strides), buffer)
+            return exported(buffer, buffer.storage.memory.array(buffer, layout))
         target = downloaded(buffer.type, UNFILLED) if into is None else into
         array: Array = self.hooks.host_target(target, self.scratch)
 

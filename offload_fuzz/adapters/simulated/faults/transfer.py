@@ -113,3 +113,9 @@ def _download_into_gaps(array: Array, scratch: dict[str, Any]) -> Array:
         return array
     packed: Array = as_strided(array, strides=contiguous_strides(array.shape, array.itemsize))
     return packed
+
+
+@fault("export_offset_dropped", hook="exported", cls="transfer", needs=("transfer",),
+       sentence="A host array that lies in device memory begins where the storage does, not where the buffer does.")
+def _export_offset_dropped(layout: Layout, buffer: Buffer) -> Layout:
+    return span(buffer.type, layout[1])[0], layout[1]
