@@ -13,7 +13,7 @@ from offload_fuzz.schedule import HOST
 
 def shaped(choices: Mapping[str, Any]) -> bool:
     """Whether an operand is handed over in a host array of a particular form."""
-    return "layout" in choices or "alignment" in choices or "readonly" in choices
+    return "layout" in choices or "alignment" in choices or "readonly" in choices or "paging" in choices
 
 
 class Crossings(Lowering):
@@ -59,7 +59,8 @@ class Crossings(Lowering):
         target = self.buffer(HOST, o)
         if readonly or layout == "broadcast":
             self.protected.add(self.buffers[target].storage)
-        command = s.Arrange(source, target, layout, 1 if "alignment" in choices else 64, readonly)
+        alignment, across = 1 if "alignment" in choices else 64, "paging" in choices
+        command = s.Arrange(source, target, layout, alignment, readonly, across)
         self.arranged[target] = command
         self.issue(HOST_QUEUE, command, [source], [target], True)
         return target

@@ -143,7 +143,9 @@ class _Execution:
 
 
 def _arrange(x: _Execution, c: s.Arrange) -> None:
-    x.registers[c.target], backing = arrange(x.registers[c.source], c.layout, c.alignment, c.readonly, x.memory)
+    x.registers[c.target], backing = arrange(
+        x.registers[c.source], c.layout, c.alignment, c.readonly, x.memory, c.across
+    )
     x.arranged[c.target] = (backing, backing.tobytes())
 
 

@@ -33,13 +33,17 @@ class Buffer:
 
 @define(unsafe_hash=True)
 class Arrange:
-    """Host: copy `source` into a new host array `target` of this layout, alignment and writability."""
+    """Host: copy `source` into a new host array `target` of this layout, alignment and writability.
+
+    across: it lies across the border of two pages, whatever its alignment.
+    """
 
     source: int
     target: int
     layout: str
     alignment: int
     readonly: bool
+    across: bool = False
 
 
 @define(unsafe_hash=True)

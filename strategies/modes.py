@@ -13,6 +13,8 @@ from .choices import Choices
 
 LAYOUTS = FREEDOMS["layout"].choices
 DESTINATIONS = FREEDOMS["destination"].choices
+#: Freedoms of a host array beside its layout.
+HOST_FORMS = ("alignment", "readonly", "paging")
 UPDATES = FREEDOMS["update"].choices
 DELAYS = FREEDOMS["delay"].choices
 #: Bytes of decisions that one node's modes take at most (three operands).
@@ -85,13 +87,12 @@ def crossing(
         return
     if not via_host or not choices.chance(30 if home != role else 12):
         return
-    kind = choices.below(8)
+    kind = choices.below(10)
     if kind < 5:
         out["layout", site] = LAYOUTS[1 + choices.below(len(LAYOUTS) - 1)]
     if kind >= 4:
-        out["alignment" if kind % 2 else "readonly", site] = FREEDOMS["alignment" if kind % 2 else "readonly"].choices[
-            1
-        ]
+        name = HOST_FORMS[kind % len(HOST_FORMS)]
+        out[name, site] = FREEDOMS[name].choices[1]
 
 
 def _peers(places: Sequence[Place], p: int, q: int) -> bool:

@@ -24,6 +24,7 @@ ONLY = {
     "update": "strided_target_unwritten",
     "destination": "download_into_gaps",
     "transfer": "export_offset_dropped",
+    "paging": "second_page_lost",
     "lifetime": "view_without_its_base",
 }
 #: Choices that take more than the two devices of a default campaign, or features that no simulated device has.
