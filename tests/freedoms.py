@@ -12,7 +12,7 @@ from offload_fuzz.program import Builder
 
 
 def varied_case(device: str) -> Case:
-    """v1 = -v0, v2 = its transpose, v3 = v2 + v2, v4 = |v3| on the host, v5 = v4 with all of v4 set; v5, v4 returned."""
+    """v1 = -v0, v2 = its transpose, v3 = v2 + v2, v4 = |v3| on the host, v5 = v4 with all of it set anew."""
     b = Builder()
     v1 = b.apply("negative", b.input(np.arange(1, 7, dtype=np.float32).reshape(2, 3)))
     v2 = b.apply("permute_dims", v1, axes=(1, 0))
