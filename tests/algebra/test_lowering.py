@@ -13,7 +13,7 @@ from offload_fuzz.execute import Run
 from offload_fuzz.happens_before import prove
 from offload_fuzz.lower import lower
 from offload_fuzz.oracles import FAIL, PASS, WithinContract
-from offload_fuzz.plan import Plan
+from offload_fuzz.plan import Key, Plan
 from offload_fuzz.program import Builder, Program
 from offload_fuzz.schedule import Schedule
 from offload_fuzz.strategies.choices import Choices
@@ -60,7 +60,7 @@ def test_an_early_event_is_recorded_before_what_its_stream_does_next() -> None:
     first = b.apply("negative", x)
     b.apply("square", first)
     program = b.returns(b.apply("exp", x), b.apply("add", first, first))
-    away = {("device", (v,)): 1 for v, _ in program.numbered()}
+    away: dict[Key, object] = {("device", (v,)): 1 for v, _ in program.numbered()}
     names: dict[str, list[str]] = {}
     for sync in ("minimal", "early-event"):
         plan = Plan({**away, ("stream", (program.returns - 1,)): 1, ("sync", ()): sync})

@@ -400,6 +400,12 @@ class FillsGaps(Queued):
         return super().download(buffer, into=into, **more)
 
 
+class ExportsBackwards(Queued):
+    def download(self, buffer: Any, *, share: bool = False, **more: Any) -> Array:
+        array = super().download(buffer, share=share, **more)
+        return array[::-1] if share and array.ndim else array
+
+
 class BlockingIsAsync(Queued):
     def upload(self, array: Array, *, stream: int = 0, blocking: bool = True, **more: Any) -> Any:
         return super().upload(np.array(array), stream=stream, blocking=False, **more)
@@ -501,6 +507,7 @@ LIARS: dict[str, list[type]] = {
     "in_place": [WritesBesideOut, WritesAllOperands],
     "donate": [GivesMemoryTwice, WritesAnotherOperand],
     "destinations": [FillsGaps],
+    "exported": [ExportsBackwards],
     "update": [AssignsToTheOperand],
     "compiled": [GivesResultsInOrder, GivesOneResult],
     "streams_in_order": [SpreadsLaunches],

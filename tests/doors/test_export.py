@@ -14,10 +14,12 @@ import pytest
 from offload_fuzz.case import Case, case_text, dump_case
 from offload_fuzz.export import issue, machine
 from offload_fuzz.export.data import array_lines
+from offload_fuzz.export.script import script
 from offload_fuzz.plan import Plan
 from offload_fuzz.program import Builder
 from offload_fuzz.types import DTYPES, Array
 from tests.doors import EXAMPLE, STRIDES, offload, run_pytest
+from tests.freedoms import varied_case
 
 CHIP = '''
 import numpy as np
@@ -185,6 +187,28 @@ def test_a_compiled_region_is_one_call(chip: Path) -> None:
 """
         in text
     )
+
+
+VARIED = """\
+    d0_v0 = d0.upload(h0, stream=0, blocking=True, destination='strided')
+    # choice of the plan: v1: result put in its place by strided view; v1: dropped by the host after its last use
+    d0_v1 = d0.launch('negative', [d0_v0], {}, update='strided view', stream=0)
+    d0.release(d0_v0, stream=0)
+    d0_v2 = d0.launch('permute_dims', [d0_v1], {'axes': (1, 0)}, stream=0)
+    d0_v1 = None  # let go of; a view of it may live on
+    d0.delay(0)
+"""
+
+
+def test_a_script_has_words_for_every_freedom_of_a_device(tmp_path: Path) -> None:
+    text = script(varied_case("simulated:0"), {}, "F.py")
+    assert VARIED in text
+    assert "    m0 = across_pages(24, 4)\n" in text
+    assert "    v3 = d0.download(d0_v3, stream=0, blocking=True, share=True)\n" in text
+    assert "    d0.download(d0_v5, into=v5, stream=0, blocking=True)\n" in text
+    (tmp_path / "F.py").write_text(text, encoding="utf-8")
+    done = subprocess.run([sys.executable, "F.py"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_json_holds_the_text_and_what_is_to_be_said_of_it(tmp_path: Path) -> None:

@@ -138,6 +138,8 @@ PROMISES: dict[str, Promise] = {p.name: p for p in (
     _row("transfers", "destinations", "elements arrive in memory with gaps or an offset, and nothing around it changes",
          transfers.destinations, "write by the strides of the target, or leave the transfer out of destination",
          _declared("destination")),
+    _row("transfers", "exported", "a host array in a buffer's memory has its elements", transfers.exported,
+         "give strides and byte offset of the buffer, and keep its memory as long as the array", _declared("export")),
     _row("transfers", "blocking_transfers", "a blocking transfer is done when it returns", transfers.blocking_transfers,
          "wait for the stream before returning", _counting),
     _row("transfers", "async_transfers", "async transfers are done when their stream is", transfers.async_transfers,

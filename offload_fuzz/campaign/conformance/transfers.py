@@ -189,6 +189,22 @@ def _arrived(bench: Bench, array: Array, kind: str, how: str) -> Array | None:
     return bench.peer.device.download(there, **modes)  # type: ignore[no-any-return]  # judged
 
 
+def exported(bench: Bench) -> Iterator[Violation]:
+    """A host array in the buffer's memory has its elements, of a view too, and keeps them while ops run."""
+    for dtype in sample(bench):
+        for shape in LAID_OUT:
+            where = f"{dtype}{list(shape)}, shared download"
+            bench.at(where)
+            expected = data(dtype, shape)
+            buffer = bench.upload(expected)
+            array = bench.call("download", buffer, share=True, **bench.modes(0, True))
+            found = differs(where, array, expected)
+            bench.download(bench.upload(data(dtype, shape, 2)))
+            found = found or differs(f"{where}, after another upload", array, expected)
+            if found:
+                yield found
+
+
 # ---------------------------------------------------------------------------------------------------- the download
 def download_owned(bench: Bench) -> Iterator[Violation]:
     for dtype in sample(bench):
