@@ -78,7 +78,7 @@ def compare_cells(devices: Sequence[str], seeds: int, cases: int) -> None:
     for part in (8, 4, 2, 1):
         rows = []
         for run in runs:
-            n = len(run[False][1:]) // part
+            n = max(1, len(run[False][1:]) // part)
             drawn, steered = run[False][n], run[True][n]
             seconds = min(drawn.seconds, steered.seconds)
             same = [at_seconds(run[steer], seconds) for steer in (False, True)]

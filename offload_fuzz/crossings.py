@@ -13,7 +13,7 @@ from offload_fuzz.schedule import HOST
 
 def shaped(choices: Mapping[str, Any]) -> bool:
     """Whether an operand is handed over in a host array of a particular form."""
-    return "layout" in choices or "alignment" in choices or "readonly" in choices
+    return "layout" in choices or "alignment" in choices or "readonly" in choices or "paging" in choices
 
 
 class Crossings(Lowering):
@@ -59,7 +59,8 @@ class Crossings(Lowering):
         target = self.buffer(HOST, o)
         if readonly or layout == "broadcast":
             self.protected.add(self.buffers[target].storage)
-        command = s.Arrange(source, target, layout, 1 if "alignment" in choices else 64, readonly)
+        alignment, across = 1 if "alignment" in choices else 64, "paging" in choices
+        command = s.Arrange(source, target, layout, alignment, readonly, across)
         self.arranged[target] = command
         self.issue(HOST_QUEUE, command, [source], [target], True)
         return target
@@ -98,15 +99,27 @@ class Crossings(Lowering):
     def download(self, o: int, source: int, transfer: str, to: str | None = None) -> int:
         queue = self.queue_of(source)
         to = to if "download" in self.roles[queue[0]].destination else None
-        shared = transfer != "async" and to is None
-        if shared and (o, HOST) in self.copies:
+        share = transfer == "shared" and self.roles[queue[0]].export
+        if share:
+            return self.export(o, source, queue)
+        plain = transfer != "async" and to is None
+        if plain and (o, HOST) in self.copies:
             return self.copies[o, HOST]
         blocking = transfer != "async" or not self.roles[queue[0]].asynchronous
         target = self.buffer(HOST, o)
         self.put_off(queue, "copy")
         self.issue(queue, s.Download(*queue, source, target, blocking, to), [source], [target], blocking)
-        if shared:
+        if plain:
             self.copies[o, HOST] = target
+        return target
+
+    def export(self, o: int, source: int, queue: Queue) -> int:
+        """A host array in the device's own memory, which nobody writes or gives back from then on."""
+        target = self.buffer(HOST, o, source)
+        self.protected.add(self.buffers[source].storage)
+        self.kept.add(self.buffers[source].storage)
+        self.put_off(queue, "copy")
+        self.issue(queue, s.Download(*queue, source, target, True, None, True), [source], [target], True)
         return target
 
     def queue_of(self, buffer: int) -> Queue:

@@ -13,6 +13,7 @@ Everything else is optional and declared in `features`; only then are further ar
                      record(stream) -> event, wait(stream, event), synchronize(stream=None, event=None)
     transfers        with "async": upload, download and copy take `blocking=`; with False they may return early.
                      with "shared": `upload(..., share=True)` may give a buffer that lies in the host array itself
+    export           `download(..., share=True)` may give a host array that lies in the buffer, which nobody writes then
     in_place: ops    `launch(..., out=buffer)` writes the result into the buffer of an operand
     donate: ops      `launch(..., donate=k)` gives the device the memory of operand k, where it may put the result; the
                      host does not use that buffer again
@@ -110,6 +111,7 @@ class Features:
     compile: bool = False
     delay: bool = False
     drop: bool = False
+    export: bool = False
     source_free: Mapping[str, str] = field(factory=dict)
     aliasing: Mapping[str, str] = field(factory=dict)
     deterministic: bool = False

@@ -122,6 +122,7 @@ class _Execution:
         "ports",
         "registers",
         "schedule",
+        "shared",
         "watchers",
         "written",
     )
@@ -136,6 +137,7 @@ class _Execution:
         self.misplaced: list[Misplaced] = []
         self.arranged: dict[int, tuple[Array, bytes]] = {}
         self.destinations: dict[int, tuple[Array, Array]] = {}
+        self.shared: set[int] = set()
         self.written: set[int] = set()
         self.watchers: list[Any] = [p.device for p in ports if p.watches]
 
@@ -143,6 +145,11 @@ class _Execution:
         """Tell the devices that ask for it that the host reads or writes an array now."""
         for device in self.watchers:
             device.touched(self.registers[number], writes)
+
+    def result(self, b: int) -> Any:
+        """A result that lasts: a copy of what lies in a device's own memory."""
+        found = self.registers[b]
+        return np.array(found) if self.buffers[b].storage in self.shared else found
 
     def check_place(self, port: _Port, value: int, buffer: Any) -> None:
         if port.place is not None and (found := port.device.place_of(buffer)) != port.place:
@@ -152,7 +159,9 @@ class _Execution:
 def _arrange(x: _Execution, c: s.Arrange) -> None:
     if x.watchers:
         x.touch(c.source)
-    x.registers[c.target], backing = arrange(x.registers[c.source], c.layout, c.alignment, c.readonly, x.memory)
+    x.registers[c.target], backing = arrange(
+        x.registers[c.source], c.layout, c.alignment, c.readonly, x.memory, c.across
+    )
     x.arranged[c.target] = (backing, backing.tobytes())
 
 
@@ -175,7 +184,11 @@ def _download(x: _Execution, c: s.Download) -> None:
         x.destinations[c.target] = (into, backing)
         port.download(x.registers[c.source], into=into, **port.arguments(c.stream, c.blocking))
         return
-    array = port.download(x.registers[c.source], **port.arguments(c.stream, c.blocking))
+    arguments = port.arguments(c.stream, c.blocking)
+    if c.share:
+        arguments = {**arguments, "share": True}
+        x.shared.add(x.buffers[c.target].storage)
+    array = port.download(x.registers[c.source], **arguments)
     x.registers[c.target] = np.asarray(array) if isinstance(array, np.generic) else array  # NumPy's own 0-d results
 
 
@@ -305,7 +318,7 @@ def execute(
                 HANDLERS[type(command)](x, command)
             for b in (*schedule.results, *[b for _, b in schedule.probes]) if x.watchers else ():
                 x.touch(b)
-            run.results.append([x.registers[b] for b in schedule.results])
+            run.results.append([x.result(b) for b in schedule.results])
             run.probes.update((v, x.registers[b]) for v, b in schedule.probes)
             if after is not None:
                 after(x.registers)

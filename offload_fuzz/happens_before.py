@@ -277,6 +277,10 @@ def _transfer(p: _Proof, place: int, stream: int, source: int, target: int, bloc
     p.access((place, stream), (source,), target, VALID, blocking)
 
 
+def _download(p: _Proof, place: int, stream: int, source: int, target: int, blocking: bool, share: bool) -> None:
+    p.access((place, stream), (source,), target, VALID, blocking, "last use" if share else "")
+
+
 def _launch(
     p: _Proof, place: int, stream: int, operands: Numbers, target: int, blocking: bool, view: bool, donated: int | None
 ) -> None:
@@ -299,7 +303,7 @@ def _synchronize_event(p: _Proof, event: int) -> None:
 TRANSFER = ("place", "stream", "source", "target", "blocking")
 QUEUED: dict[type, tuple[tuple[str, ...], Callable[..., None]]] = {
     s.Upload: ((*TRANSFER, "source_free"), _upload),
-    s.Download: (TRANSFER, _transfer),
+    s.Download: ((*TRANSFER, "share"), _download),
     s.Copy: (TRANSFER, _transfer),
     s.Launch: (("place", "stream", "operands", "target", "blocking", "view", "donated"), _launch),
     s.LaunchCompiled: (("place", "stream", "operands", "targets", "blocking"), _Proof.compiled),

@@ -11,6 +11,8 @@ from offload_fuzz.types import Array, ArrayType, bits_of
 CANARY = 0xC5
 #: Bytes that host memory is taken in.
 BLOCK = 8192
+#: Bytes of a page; larger ones have borders at multiples of it too.
+PAGE = 4096
 
 
 class HostMemory:
@@ -38,13 +40,22 @@ class HostMemory:
         return self.block[start : start + nbytes]
 
 
+def across_pages(nbytes: int, item: int) -> Array:
+    """`nbytes` bytes among canaries: half of their elements of `item` bytes end one page, the rest begin the next."""
+    before = item * max(nbytes // item // 2, 1)
+    block = np.full(nbytes + before + PAGE + 2 * 64, CANARY, np.uint8)
+    start = (-(block.ctypes.data + 64 + before)) % PAGE + 64
+    return block[start : start + nbytes]
+
+
 def arrange(
-    array: Array, layout: str, alignment: int, readonly: bool, memory: HostMemory | None = None
+    array: Array, layout: str, alignment: int, readonly: bool, memory: HostMemory | None = None, across: bool = False
 ) -> tuple[Array, Array]:
     """A copy of `array` in a new host array of the given form, cut from `memory`, and the bytes in which it lies.
 
     strided: every second element of each row, one element in; negative: last axis reversed in memory; broadcast:
     stride 0 along each axis on which the elements are all equal. alignment 1: off 64 bytes by one element.
+    across: half in one page, half in the next.
     """
     item = array.itemsize
     shape = array.shape
@@ -59,7 +70,8 @@ def arrange(
             small = small[(slice(None),) * axis + (slice(0, 1),)]
         space = small.shape
     memory = HostMemory() if memory is None else memory
-    backing = memory.take(item * math.prod(space), item if alignment == 1 else 0)
+    nbytes = item * math.prod(space)
+    backing = across_pages(nbytes, item) if across else memory.take(nbytes, item if alignment == 1 else 0)
     out: Array = np.ndarray(space, array.dtype, backing)
     if layout == "strided" and shape:
         out = out[..., 1::2]

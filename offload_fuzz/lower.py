@@ -51,7 +51,7 @@ class _Lowering(Crossings):
         for position in list(self.issued.items()):
             self.order(HOST_QUEUE, position)
         return s.Schedule(
-            tuple(self.commands),
+            self.in_order(),
             tuple(self.buffers),
             tuple(range(first)),
             tuple(results),

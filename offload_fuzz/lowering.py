@@ -23,10 +23,10 @@ class Lowering:
     """What has been lowered of a plan so far, and what is left."""
 
     __slots__ = (
-        "arranged", "buffers", "commands", "copies", "delay", "events", "full", "group", "holders", "home", "host_saw",
-        "instant", "issued",
-        "kept", "nbytes", "owner", "plan", "probe", "probes", "program", "protected", "ready", "releases", "remaining",
-        "roles", "saw", "sites", "storages", "tables", "types", "used", "value_of",
+        "arranged", "buffers", "commands", "copies", "delay", "early", "events", "full", "group", "holders", "home",
+        "host_saw", "index", "instant", "issued", "kept", "nbytes", "owner", "plan", "probe", "probes", "program",
+        "protected", "ready", "recorded", "releases", "remaining", "roles", "saw", "sites", "storages", "tables",
+        "types", "used", "value_of",
     )  # fmt: skip  # one table
 
     def __init__(self, program: Program, plan: Plan, places: Sequence[Place]) -> None:
@@ -39,6 +39,9 @@ class Lowering:
         schedule = self.sites.get((), NONE)
         self.probe = "readback" in schedule
         self.full = "sync" not in schedule
+        self.early = schedule.get("sync") == "early-event"
+        self.index: dict[Position, int] = {}  # where in `commands` what follows a position begins, if events are early
+        self.recorded: list[tuple[int, s.Record]] = []  # events recorded there
         self.types, self.nbytes = program.types, program.nbytes
         self.commands: list[s.Command] = []
         self.buffers = tables.inputs.copy()
@@ -95,6 +98,8 @@ class Lowering:
         if queue[0] == HOST or self.roles[queue[0]].instant:
             return
         at = self.issued[queue] = self.issued.get(queue, 0) + 1
+        if self.early:
+            self.index[queue, at] = len(self.commands)
         for b in reads:
             self.used.setdefault(b, {})[queue] = at
         for b in writes:
@@ -125,13 +130,29 @@ class Lowering:
         if self.saw.get((queue, other), 0) >= n:
             return
         if queue[0] == other[0] or self.are_peers(queue[0], other[0]):
-            self.put_off(other, "event")
-            self.commands.append(s.Record(*other, self.events))
+            if self.early:
+                self.recorded.append((self.index[after], s.Record(*other, self.events)))
+                self.saw[queue, other] = n
+            else:
+                self.put_off(other, "event")
+                self.commands.append(s.Record(*other, self.events))
+                self.saw[queue, other] = self.issued.get(other, 0)
             self.commands.append(s.Wait(*queue, self.events))
             self.events += 1
-            self.saw[queue, other] = self.issued.get(other, 0)
         else:
             self.synchronize(other)
+
+    def in_order(self) -> tuple[s.Command, ...]:
+        """The commands, with the events that are recorded early where they belong."""
+        if not self.early:
+            return tuple(self.commands)
+        found: list[s.Command] = []
+        start = 0
+        for index, record in sorted(self.recorded, key=lambda pair: pair[0]):
+            found += self.commands[start:index]
+            found.append(record)
+            start = index
+        return (*found, *self.commands[start:])
 
     def order_after_uses(self, queue: Queue, buffers: Sequence[int]) -> None:
         """Before a write by `queue`: come after every access to these buffers."""

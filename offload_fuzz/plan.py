@@ -73,10 +73,11 @@ FREEDOMS: dict[str, Freedom] = {
             "{operand} laid out {choice}",
         ),
         Freedom("alignment", "operand", (64, "element"), "", "{operand} aligned to its element only, not to 64 bytes"),
+        Freedom("paging", "operand", ("any", "across"), "", "{operand} lies {choice} the border of two pages"),
         Freedom("readonly", "operand", (False, True), "", "{operand} in a read-only host array"),
         Freedom("overwrite", "edge", (False, True), "source_free", "source of {operand} overwritten once free"),
         Freedom("order", "schedule", (0, 1, 2, 3), "", "independent nodes in order {choice}"),
-        Freedom("sync", "schedule", ("full", "minimal"), "", "{choice} synchronisation"),
+        Freedom("sync", "schedule", ("full", "minimal", "early-event"), "", "{choice} synchronisation"),
         Freedom("repeat", "schedule", (1, 2), "", "run {choice} times"),
         Freedom("readback", "schedule", (False, True), "", "every result read back as it is computed"),
     )

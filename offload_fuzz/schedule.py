@@ -33,13 +33,17 @@ class Buffer:
 
 @define(unsafe_hash=True)
 class Arrange:
-    """Host: copy `source` into a new host array `target` of this layout, alignment and writability."""
+    """Host: copy `source` into a new host array `target` of this layout, alignment and writability.
+
+    across: it lies across the border of two pages, whatever its alignment.
+    """
 
     source: int
     target: int
     layout: str
     alignment: int
     readonly: bool
+    across: bool = False
 
 
 @define(unsafe_hash=True)
@@ -64,7 +68,10 @@ class Upload:
 
 @define(unsafe_hash=True)
 class Download:
-    """Queue (place, stream): read device buffer `source`, write host buffer `target`."""
+    """Queue (place, stream): read device buffer `source`, write host buffer `target`.
+
+    share: the host array may lie in the device's own memory, and is an alias of the source.
+    """
 
     place: int
     stream: int
@@ -72,6 +79,7 @@ class Download:
     target: int
     blocking: bool
     destination: str | None = None
+    share: bool = False
 
 
 @define(unsafe_hash=True)

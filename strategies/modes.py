@@ -13,6 +13,8 @@ from .choices import Choices
 
 LAYOUTS = FREEDOMS["layout"].choices
 DESTINATIONS = FREEDOMS["destination"].choices
+#: Freedoms of a host array beside its layout.
+HOST_FORMS = ("alignment", "readonly", "paging")
 UPDATES = FREEDOMS["update"].choices
 DELAYS = FREEDOMS["delay"].choices
 #: Bytes of decisions that one node's modes take at most (three operands).
@@ -74,7 +76,7 @@ def crossing(
         mover = places[role or home].features
         if "async" in mover.transfers and choices.chance(40):
             out["transfer", site] = "async"
-        elif role and via_host and "shared" in mover.transfers and choices.chance(30):
+        elif (via_host and "shared" in mover.transfers if role else mover.export) and choices.chance(28):
             out["transfer", site] = "shared"
         way = "download" if not role else "upload" if via_host else "copy"
         if way in mover.destination and choices.chance(16):
@@ -85,13 +87,12 @@ def crossing(
         return
     if not via_host or not choices.chance(30 if home != role else 12):
         return
-    kind = choices.below(8)
+    kind = choices.below(10)
     if kind < 5:
         out["layout", site] = LAYOUTS[1 + choices.below(len(LAYOUTS) - 1)]
     if kind >= 4:
-        out["alignment" if kind % 2 else "readonly", site] = FREEDOMS["alignment" if kind % 2 else "readonly"].choices[
-            1
-        ]
+        name = HOST_FORMS[kind % len(HOST_FORMS)]
+        out[name, site] = FREEDOMS[name].choices[1]
 
 
 def _peers(places: Sequence[Place], p: int, q: int) -> bool:
@@ -105,7 +106,7 @@ def schedule_modes(out: dict[Key, Any], program_returns: int, outputs: int, choi
         for key in [key for key in out if key[0] == "compile"]:
             del out[key]
     if choices.chance(60):
-        out["sync", ()] = "minimal"
+        out["sync", ()] = "early-event" if choices.chance(25) else "minimal"
     if choices.chance(25):
         out["order", ()] = 1 + choices.below(3)
     if choices.chance(8):
@@ -115,6 +116,8 @@ def schedule_modes(out: dict[Key, Any], program_returns: int, outputs: int, choi
     for k in range(outputs):
         if choices.chance(25):
             out["transfer", (program_returns, k)] = "async"
+        elif choices.chance(15):
+            out["transfer", (program_returns, k)] = "shared"
         if choices.chance(12):
             out["destination", (program_returns, k)] = DESTINATIONS[1 + choices.below(2)]
     return seed
@@ -146,7 +149,8 @@ def prune(
 def prune_return(out: dict[Key, Any], site: tuple[int, int], places: Sequence[Place], role: int) -> None:
     """Take from `out` what the crossing of a returned value, made on `role`, cannot be."""
     features = places[role].features
-    if not role or "async" not in features.transfers:
+    transfer = out.get(("transfer", site))
+    if not role or not (features.export if transfer == "shared" else "async" in features.transfers):
         out.pop(("transfer", site), None)
     if not role or "download" not in features.destination:
         out.pop(("destination", site), None)

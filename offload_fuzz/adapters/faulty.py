@@ -118,7 +118,8 @@ class Faulty:
         if self.planted & DOWNLOADED:
             array = np.asarray(self.hooks.carried(array, "download"))
             array = self._partly(array, self.hooks.moved(array.nbytes, "download"))
-            target: Array = self.hooks.host_target(np.empty(array.shape, array.dtype), self.scratch)
+            fresh = how.get("into", np.empty(array.shape, array.dtype))
+            target: Array = self.hooks.host_target(fresh, self.scratch)
             target[...] = array
             return target
         return array

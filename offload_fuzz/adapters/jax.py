@@ -110,6 +110,7 @@ class JaxDevice:
             shapes="pool",
             compile=True,
             drop=True,
+            export=on_cpu,
             destination=frozenset(("download",)),
             donate=frozenset(op for op, found in asked.items() if found) if self._donates() else frozenset(),
         )
@@ -133,8 +134,13 @@ class JaxDevice:
             return buffer
         return self.jax.device_put(array.copy(), self.device)
 
-    def download(self, buffer: JaxArray, *, into: Array | None = None) -> Array:
-        """A host array of the elements, `into` if that is given; waits for them."""
+    def download(self, buffer: JaxArray, *, into: Array | None = None, share: bool = False) -> Array:
+        """A host array of the elements, `into` if that is given; waits for them.
+
+        share: NumPy's view of the buffer, which lies in its memory on the CPU platform.
+        """
+        if share:
+            return np.asarray(buffer)
         if into is None:
             return np.array(buffer)
         into[...] = np.asarray(buffer)

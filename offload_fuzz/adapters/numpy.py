@@ -116,6 +116,7 @@ class NumpyDevice:
             deterministic=True,
             destination=frozenset(("upload", "download")),
             drop=True,
+            export=True,
             contract="numpy",
             place="numpy",
         )
@@ -131,8 +132,10 @@ class NumpyDevice:
             copy.flags.writeable = False
         return copy
 
-    def download(self, buffer: Array, into: Array | None = None) -> Array:
-        """A copy of `buffer`, in `into` if that is given."""
+    def download(self, buffer: Array, into: Array | None = None, share: bool = False) -> Array:
+        """A copy of `buffer`, in `into` if that is given; a view of it if it may be shared."""
+        if share:
+            return buffer.view()
         if into is None:
             return np.array(buffer)
         into[...] = buffer

@@ -137,6 +137,7 @@ class TorchDevice:
             transfers=("blocking", "async") if self._streams else ("blocking",),
             in_place=self._written,
             drop=self._on_cpu,  # where there are streams, memory is kept for the one that it was made on alone
+            export=self._on_cpu,
             destination=frozenset(("upload", "download")),
             update=ways(ops, self._written),
             release=bool(self._streams),
@@ -169,8 +170,13 @@ class TorchDevice:
             return memory_for(source, destination, self.device).copy_(staging, non_blocking=True)
         return staging.to(self.device, non_blocking=True)
 
-    def download(self, buffer: Tensor, stream: int = 0, blocking: bool = True, into: Array | None = None) -> Array:
-        """A host array of the tensor's elements, which PyTorch never writes again; `into` if that is given."""
+    def download(
+        self, buffer: Tensor, stream: int = 0, blocking: bool = True, into: Array | None = None, share: bool = False
+    ) -> Array:
+        """A host array of the tensor's elements, which PyTorch never writes again; `into` if that is given.
+
+        share: in the tensor's own memory.
+        """
         if self._streams:
             self._enter(stream)
         if into is not None:
@@ -179,7 +185,7 @@ class TorchDevice:
         if buffer.is_conj() or buffer.is_neg():  # such views are resolved when they are read
             buffer = buffer.resolve_conj().resolve_neg()
         if self._on_cpu:
-            host = buffer.clone()
+            host = buffer if share else buffer.clone()
         elif blocking:
             host = buffer.to("cpu", copy=True)
         else:

@@ -134,11 +134,11 @@ class TorchOps:
 
     def _setitem(self, operands: list[Tensor], attributes: dict[str, Any]) -> Tensor:
         x, value = operands
-        return self.assign_region(x.clone(), value, attributes["index"])
+        return self.assign_region(x.clone(), value, attributes["index"], x.shape)
 
-    def assign_region(self, out: Tensor, value: Tensor, index: Any) -> Tensor:
-        """`out` with the elements of `value` in the region."""
-        region, reversed_axes = forward(index, out.shape)
+    def assign_region(self, out: Tensor, value: Tensor, index: Any, shape: tuple[int, ...]) -> Tensor:
+        """`out`, of `shape`, with the elements of `value` in the region."""
+        region, reversed_axes = forward(index, shape)
         out[region].copy_(self.t.flip(value, reversed_axes) if reversed_axes else value)
         return out
 

@@ -23,7 +23,7 @@ def updated(ops: TorchOps, op: str, operands: list[Tensor], attributes: dict[str
     result = ops.runs[op](operands, attributes)
     target = memory_for(result, update)
     if op == "setitem":
-        return ops.assign_region(target.copy_(operands[0]), operands[1], attributes["index"])
+        return ops.assign_region(target.copy_(operands[0]), operands[1], attributes["index"], target.shape)
     if update == "assign":
         target[...] = result
     else:

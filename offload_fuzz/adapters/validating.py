@@ -94,7 +94,7 @@ class ValidatingDevice:
         call.hold(array.tobytes() == before, ADAPTER, "upload changed the host array", "one that is left as it was")
         return self._placed(call, Checked(buffer, type_, self))
 
-    def download(self, buffer: Checked, into: Array | None = None, **modes: Any) -> Array:
+    def download(self, buffer: Checked, into: Array | None = None, share: bool = False, **modes: Any) -> Array:
         """Checks the buffer, the modes, and the type of the array, or that of `into`."""
         call = _Call(self.name, "download")
         self._check_buffer(call, buffer)
@@ -104,7 +104,9 @@ class ValidatingDevice:
             call.hold(type_of(into) == buffer.type, FUZZER, f"into is {_shown(into)}", str(buffer.type))
             self.inner.download(buffer.buffer, into=into, **modes)
             return into
-        array: Any = self.inner.download(buffer.buffer, **modes)
+        if share:
+            call.hold(bool(self.features.export), FUZZER, "share= is given", "declared by export")
+        array: Any = self.inner.download(buffer.buffer, **modes, **({"share": True} if share else {}))
         found = np.asarray(array) if isinstance(array, np.generic) else array
         call.hold(isinstance(found, np.ndarray), ADAPTER, f"download gave {type(array).__name__}", "a NumPy array")
         call.hold(

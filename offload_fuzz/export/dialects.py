@@ -117,7 +117,8 @@ class Protocolled:
     def download(self, c: s.Download, given: str, made: str, type: ArrayType) -> list[str]:
         if c.destination is not None:
             return [f"{self.name}.download({given}, into={made}{self._arguments(c.stream, c.blocking)})"]
-        return [f"{made} = {self.name}.download({given}{self._arguments(c.stream, c.blocking)})"]
+        share = ", share=True" if c.share else ""
+        return [f"{made} = {self.name}.download({given}{self._arguments(c.stream, c.blocking)}{share})"]
 
     def copy(self, c: s.Copy, given: str, origin: str, made: str) -> list[str]:
         return [f"{made} = {self.name}.copy({given}, {origin}{self._arguments(c.stream, c.blocking)}{self._to(c)})"]

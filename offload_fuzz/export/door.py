@@ -35,17 +35,18 @@ def export(
         folder = Path(out).parent if out else Path.cwd()
         return pytest_file(case, finding, Path(os.path.relpath(path, folder)).as_posix()), ""
     filename = Path(out).name if out and to == "script" else f"{name}.py"
-    said = ""
+    said = printed = ""
     try:
         text = script(case, finding, filename)
-        said = verify(text, filename, str(path), devices or {}) if verified else ""
+        if verified:
+            said, printed = verify(text, filename, str(path), devices or {})
     except Untraceable as error:
         if to == "script":
             raise
         text, said = "", f"the issue has no script: {error}"
     if to == "script":
         return text, said
-    return issue(case, finding, text, filename, dump_case(case, finding), str(path)), said
+    return issue(case, finding, text, filename, dump_case(case, finding), str(path), printed), said
 
 
 def write(text: str, out: str) -> None:

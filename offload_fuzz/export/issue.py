@@ -5,38 +5,42 @@ The order is that of PyTorch's and JAX's own forms: what is wrong, how to reprod
 
 from __future__ import annotations
 
-import platform
 import re
 from collections.abc import Mapping, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from offload_fuzz import __version__
 from offload_fuzz.case import Case, device_name
+from offload_fuzz.export.machine import environment
 from offload_fuzz.plan import describe
 from offload_fuzz.report.block import finding_block, program_lines
 
 #: Bytes that an issue has at most; GitHub takes 65,536 characters.
 LIMIT = 60_000
-#: Packages whose version is named, by adapter.
-PACKAGES = {"torch": ("torch",), "jax": ("jax", "jaxlib"), "array_api": ("array-api-compat",)}
+#: Lines of the failing calls, and characters of what the script prints, that stand unfolded.
+CALLS, PRINTED = 60, 3000
 
 
-def issue(case: Case, finding: Mapping[str, Any], script: str, filename: str, case_text: str, path: str) -> str:
+def issue(
+    case: Case,
+    finding: Mapping[str, Any],
+    script: str,
+    filename: str,
+    case_text: str,
+    path: str,
+    printed: str = "",
+) -> str:
     """The Markdown, under `LIMIT` bytes: a fold that does not fit says so instead.
 
-    script: its text, "" where there is none; filename: what it is to be called; case_text, path: of the case's file.
+    script: its text, "" where there is none; filename: what it is to be called; case_text, path: of the case's file;
+    printed: what the script printed here.
     """
     parts = [
         f"# {title(case, finding)}",
         summary(case, finding),
-        "## Program",
-        "Each node with the place where it runs:",
-        fenced("\n".join(program_lines(case, finding.get("divergent")))),
-        fenced(mermaid(case, finding.get("divergent")), "mermaid"),
+        "## To reproduce",
+        *reproduce(script, filename, printed),
         "## Expected and got",
         table(("", "value (bits)"), [("expected", finding.get("expected", "")), ("got", finding.get("got", ""))]),
         *([f"What came is {code(str(finding['damage']))}."] if finding.get("damage") else []),
@@ -45,7 +49,13 @@ def issue(case: Case, finding: Mapping[str, Any], script: str, filename: str, ca
         "## What it needs",
         needs(case, finding),
         "## Versions",
-        table(("", "version"), environment(case, finding)),
+        table(("", "version"), environment(case.devices, finding)),
+        "## Since when",
+        since(filename if script else ""),
+        "## Program",
+        "Each node with the place where it runs:",
+        fenced("\n".join(program_lines(case, finding.get("divergent")))),
+        fenced(mermaid(case, finding.get("divergent")), "mermaid"),
         "## Replay",
         replay(case, path, filename if script else ""),
     ]
@@ -113,6 +123,40 @@ def _named(case: Case, phrase: str) -> str:
     return re.sub(r"\bon d(\d)\Z", lambda m: f"on {case.devices[int(m[1])]}", phrase)
 
 
+def reproduce(script: str, filename: str, printed: str) -> list[str]:
+    """The calls that fail, as the script makes them, and what it printed; the whole of it is in a fold below."""
+    if not script:
+        return ["There is no script of the backend's own calls: replay the case file, below."]
+    calls = failing_calls(script)
+    parts = [f"The failing calls; all of {code(filename)} is folded below:", fenced(calls, "python")]
+    parts = parts if calls else [f"Run {code(filename)}, which is folded below."]
+    if printed:
+        parts += ["It printed here:", fenced(_shortened(printed.rstrip()))]
+    return parts
+
+
+def _shortened(text: str) -> str:
+    """The first and the last lines of a text that is too long."""
+    half = PRINTED // 2
+    head, tail = text[:half].rpartition("\n")[0] or text[:half], text[-half:].partition("\n")[2] or text[-half:]
+    return text if len(text) <= PRINTED else f"{head}\n...\n{tail}"
+
+
+def failing_calls(script: str) -> str:
+    """The inputs and the failing plan of a script, where they are short enough to be read."""
+    found = [re.search(rf"^def {name}\(.*?(?=^\S|\Z)", script, re.M | re.S) for name in ("inputs", "failing_plan")]
+    text = "\n\n".join(match[0].strip() for match in found if match)
+    return text if text and text.count("\n") < CALLS and len(text) < PRINTED else ""
+
+
+def since(filename: str) -> str:
+    """How to find where it began: nobody has looked."""
+    if not filename:
+        return "Not known: no other version was tried."
+    command = fenced(f"git bisect run python {filename} --bisect    # 0: good, 1: bad, 125: cannot be told", "sh")
+    return f"Not known: no other version was tried. The script is fit to find it:\n\n{command}"
+
+
 def needs(case: Case, finding: Mapping[str, Any]) -> str:
     """The choices of the plan that are not plain, as a list."""
     found = finding.get("needs") or []
@@ -168,36 +212,6 @@ def mermaid(case: Case, divergent: int | None) -> str:
 def _label(text: str) -> str:
     """Text within quotes of a Mermaid label: its own marks as entities."""
     return re.sub(r"[^\w .,:+/()-]", lambda m: f"#{ord(m[0])};", " ".join(text.split()))
-
-
-def environment(case: Case, finding: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Versions of this process, and of the one that found it where they differ."""
-    rows = [("Python", platform.python_version()), ("NumPy", np.__version__)]
-    for kind in dict.fromkeys(spec.split(":")[0].split(".")[0] for spec in case.devices):
-        rows += [(package, _version(package)) for package in PACKAGES.get(kind, ())]
-    rows += [("system", f"{platform.system()} {platform.machine()}"), ("CPU", _cpu())]
-    rows += [(f"device d{i}", spec) for i, spec in enumerate(case.devices)]
-    stored = finding.get("environment") or {}
-    now = {"python": platform.python_version(), "numpy": np.__version__}
-    other = [f"{name} {stored[name]}" for name, here in now.items() if stored.get(name, here) != here]
-    return [*rows, *([("found with", ", ".join(other))] if other else [])]
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "not installed"
-
-
-def _cpu() -> str:
-    """The name of the processor, as the system gives it."""
-    info = Path("/proc/cpuinfo")
-    if info.is_file():
-        for line in info.read_text(encoding="utf-8", errors="replace").split("\n"):
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
 
 
 def replay(case: Case, path: str, filename: str) -> str:

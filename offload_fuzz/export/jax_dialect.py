@@ -41,6 +41,8 @@ class Jax:
         return [f"{made} = upload_to_jax({given}, {self.name})"]
 
     def download(self, c: s.Download, given: str, made: str, type: ArrayType) -> list[str]:
+        if c.share:
+            return [f"{made} = np.asarray({given})  # in the buffer's memory"]
         return [f"{made} = np.array({given})" if c.destination is None else f"{made}[...] = np.asarray({given})"]
 
     def copy(self, c: s.Copy, given: str, origin: str, made: str) -> list[str]:

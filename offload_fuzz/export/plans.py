@@ -25,7 +25,7 @@ from offload_fuzz.types import ArrayType
 
 #: Freedoms of an operand that decide how a command is written, by the command.
 SHOWN: dict[type, tuple[str, ...]] = {
-    s.Arrange: ("layout", "alignment", "readonly"),
+    s.Arrange: ("layout", "alignment", "paging", "readonly"),
     s.Upload: ("transfer", "route", "destination"),
     s.Download: ("transfer", "route", "destination"),
     s.Copy: ("transfer", "route", "destination"),
@@ -250,8 +250,10 @@ class _Writer:
                 small = f"{given}[{', '.join('0:1' if i in axes else ':' for i in range(max(axes) + 1))}]"
         size = type.np.itemsize
         offset = f", offset={size}" if c.alignment == 1 else ""
+        nbytes = size * math.prod(shape)
+        taken = f"across_pages({nbytes}, {size})" if c.across else f"host_memory({nbytes}{offset})"
         lines = [
-            f"{memory} = host_memory({size * math.prod(shape)}{offset})",
+            f"{memory} = {taken}",
             f"{made} = np.ndarray({shape}, {dtype_text(type.np)}, {memory}){ends}",
             f"{made}[...] = {small}",
         ]

@@ -9,6 +9,14 @@ def host_memory(nbytes, offset=0):
     start = -block.ctypes.data % 64 + 64 + offset
     return block[start : start + nbytes]
 '''
+ACROSS_PAGES = '''
+def across_pages(nbytes, item):
+    """Bytes, half of whose elements of `item` bytes end one page of memory, and the rest begin the next."""
+    before = item * max(nbytes // item // 2, 1)
+    block = np.full(nbytes + before + 4224, 0xC5, np.uint8)
+    start = -(block.ctypes.data + 64 + before) % 4096 + 64
+    return block[start : start + nbytes]
+'''
 SAME = '''
 def allowed(got, lo):
     """Per element whether it has the bits that it must have."""

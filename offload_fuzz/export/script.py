@@ -140,6 +140,7 @@ class _Assembly:
             for part in [
                 *dict.fromkeys(h for o in openings for h in o.helpers if self._needed(h, functions, openings)),
                 *([runner.HOST_MEMORY] if any("host_memory(" in line for f in functions for line in f) else []),
+                *([runner.ACROSS_PAGES] if any("across_pages(" in line for f in functions for line in f) else []),
                 *host_helpers,
                 "\n".join(self.opening(openings)),
                 "\n".join(self.inputs()),

@@ -81,7 +81,9 @@ class Torch:
             into = f"torch.from_numpy({made})" if carried is None else f"torch.from_numpy({made}.view({carried[0]}))"
             into += "" if carried is None else f".view({carried[1]})"
             return [*self._enter(c.stream), f"{into}.copy_({given}, non_blocking={not c.blocking})"]
-        if self.cpu or c.blocking:
+        if c.share:
+            host = tensor
+        elif self.cpu or c.blocking:
             host = f'{tensor}.to("cpu", copy=True)'
         else:
             empty = f"torch.empty({given}.shape, dtype={given}.dtype, pin_memory=True)"
@@ -117,13 +119,18 @@ class Torch:
         self, c: s.Launch, given: Sequence[str], made: str, types: Sequence[ArrayType], fresh: Fresh
     ) -> list[str]:
         """The result once more, into memory made for it."""
+        operands = [Traced([n], self.ops.dtypes[t.dtype], t.shape) for n, t in zip(given, types, strict=True)]
+        target = Traced([made], operands[0].dtype, types[0].shape) if operands else None
+        if c.op == "setitem":
+            lines = [f"{made} = memory_for({given[0]}, {c.update!r}).copy_({given[0]})"]
+            index, shape = c.attributes["index"], types[0].shape
+            assigned = statements(c.op, lambda: self.ops.assign_region(target, operands[1], index, shape), made, fresh)
+            return [*lines, *[line for line in assigned if line != f"{made} = {made}"]]
         result = fresh()
         lines = self._op(c.op, given, c.attributes, result, types, fresh)
         lines.append(f"{made} = memory_for({result}, {c.update!r})")
-        if c.op == "setitem" or c.update == "assign":
+        if c.update == "assign":
             return [*lines, f"{made}[...] = {result}"]
-        operands = [Traced([n], self.ops.dtypes[t.dtype], t.shape) for n, t in zip(given, types, strict=True)]
-        target = Traced([made], operands[0].dtype, types[0].shape)
         return [*lines, *statements(c.op, lambda: self.ops.into[c.op](operands, target), made, fresh)]
 
     def region(

@@ -15,8 +15,10 @@ from offload_fuzz.finding.replay import FIXED, replay_command, supervised
 SECONDS = 300.0
 
 
-def verify(text: str, filename: str, path: str, devices: Mapping[str, str]) -> str:
-    """Run the script `text` of the case at `path` in a process of its own; what is to be said of it, or nothing.
+def verify(text: str, filename: str, path: str, devices: Mapping[str, str]) -> tuple[str, str]:
+    """Run the script `text` of the case at `path` in a process of its own.
+
+    Returns what is to be said of it, or "", and what it printed.
 
     Raises `MissingDevice` where it finds no device, `InternalError` where it passes while the case still fails.
     """
@@ -30,14 +32,14 @@ def verify(text: str, filename: str, path: str, devices: Mapping[str, str]) -> s
         except subprocess.TimeoutExpired:
             raise InternalError(f"script took more than {SECONDS:g} s [{path}]; --no-verify writes it unrun") from None
     if done.returncode == EXIT_FINDING and done.stdout.rstrip().split("\n")[-1].startswith("reproduced"):
-        return ""
+        return "", done.stdout
     last = (done.stdout + done.stderr).strip().split("\n")[-1][:200]
     if last.startswith("device or library missing"):
         raise MissingDevice(f"{last} [the script of {path}]; --no-verify writes it unrun")
     job = {"files": [path], "load": [], "oracles": None, "contract": None, "repeat": 1, "devices": dict(devices)}
     (record,) = supervised(replay_command(), job, SECONDS)
     if done.returncode == EXIT_OK and record["status"] == FIXED:
-        return "the case does not fail here now, so the script exits 0"
+        return "the case does not fail here now, so the script exits 0", done.stdout
     raise InternalError(
         f"script gave exit code {done.returncode} ({last}) but the case is {record['status']} [{path}]; "
         "--no-verify writes it all the same"

@@ -88,9 +88,11 @@ class Layout:
                 raise Unsafe(f"alias {target} is made twice")
 
     def may_alias(self, command: Any) -> bool:
-        """Whether the command makes a view, or an upload that may share."""
+        """Whether the command makes a view, or is a transfer that may share."""
         if isinstance(command, Upload):
             return command.source_free in ("last use", "never")
+        if isinstance(command, Download):
+            return command.share
         return isinstance(command, Launch) and command.view
 
     def shares(self, command: Any, target: int) -> bool:

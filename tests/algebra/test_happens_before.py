@@ -50,7 +50,7 @@ def buffer(place: int, storage: int, start: int = 0, stop: int = 4) -> Buffer:
 
 
 # The cast of the hand-written cases. X: the input; H: on the host; D and its aliases, E: on place 1; P: on place 2.
-X, H, D_LAST, D, E, P, D_LOW, D_HIGH, D_AGAIN, X_THERE, X_TOO, X_PART, EMPTY = range(13)
+X, H, D_LAST, D, E, P, D_LOW, D_HIGH, D_AGAIN, X_THERE, X_TOO, X_PART, EMPTY, D_THERE = range(14)
 BUFFERS = (
     buffer(HOST, 0),
     buffer(HOST, 1),
@@ -65,6 +65,7 @@ BUFFERS = (
     buffer(2, 0),
     buffer(1, 0, 1, 3),
     buffer(1, 3, 2, 2),
+    buffer(HOST, 3),
 )
 
 
@@ -106,6 +107,8 @@ RECORD, WAIT = Record(1, 0, 0), Wait(1, 1, 0)
 READ_X, SPOIL_X = launch(X, target=H), Overwrite(X)
 UPLOADED, READ_D, RELEASE = upload(blocking=True), launch(D, target=E, stream=1), Release(1, 0, D)
 DONATE, GIVE_X = launch(D, target=E, donated=0), launch(X_THERE, target=E, donated=0)
+EXPORT = Download(1, 0, D, D_THERE, False, share=True)
+SEES = launch(D_THERE, target=H)
 ALIAS, READ_ALIAS = (upload(X, X_THERE, free="last use"),), launch(X_THERE, target=E)
 
 SAFE: dict[str, tuple[Command, ...]] = {
@@ -126,6 +129,8 @@ SAFE: dict[str, tuple[Command, ...]] = {
         Drop(D),
         Release(1, 0, D_AGAIN),
     ),
+    "a shared download is there once it is made": (upload(), EXPORT, Synchronize(1, 0), launch(D_THERE, target=H)),
+    "a shared download leaves its bytes as they are": (upload(), EXPORT, download(D)),
     "a delay leaves the order of its queue": (upload(), Delay(1, 0), launch(D, target=E), Delay(1, 0), download(E)),
     "a delay may come before an event": (upload(), Delay(1, 0), RECORD, WAIT, READ_D),
     "an event orders two queues": (upload(), RECORD, WAIT, READ_D),
@@ -165,6 +170,8 @@ UNSAFE: dict[str, tuple[str, int | None, int, tuple[Command, ...]]] = {
     "what was dropped is not read": ("dropped", 1, 2, (upload(), Drop(D), download())),
     "what was dropped is not released": ("dropped", 1, 2, (upload(), Drop(D), RELEASE)),
     "what was dropped is not dropped": ("dropped", 1, 2, (upload(), Drop(D), Drop(D))),
+    "a shared download is not there before it is made": ("race", 1, 2, (upload(), EXPORT, launch(D_THERE, target=H))),
+    "what the host shares is not given back": ("released", 2, 4, (upload(), EXPORT, RELEASE, Synchronize(1, 0), SEES)),
     "a delay orders nothing": ("race", 0, 3, (upload(), Delay(1, 0), Delay(1, 1), READ_D)),
     "queues have no order": ("race", 0, 1, (upload(), READ_D)),
     "streams of one number on two places are two": ("race", 0, 1, (upload(), Copy(2, 0, 1, D, P, False))),
@@ -437,8 +444,10 @@ class Author:
             case "upload":
                 self.upload(q, self.rng.choice(SOURCE_FREE), blocking)
             case "download" if not others or self.rng.random() < 0.6:
-                source, target = self.pick(q[0], *READABLE), self.pick_target(HOST)
-                self.issue(q, Download(*q, source, target, blocking), (source,), target)
+                source, share = self.pick(q[0], *READABLE), self.rng.random() < 0.25
+                target = self.new_alias(HOST, source) if share else self.pick_target(HOST)
+                command = Download(*q, source, target, blocking, share=share)
+                self.issue(q, command, (source,), target, "" if share else "valid")
             case "download":
                 source, target = self.pick(others[0], *READABLE), self.pick_target(q[0])
                 self.issue(q, Copy(*q, others[0], source, target, blocking), (source,), target)

@@ -13,7 +13,7 @@ from offload_fuzz.execute import Run
 from offload_fuzz.happens_before import prove
 from offload_fuzz.lower import lower
 from offload_fuzz.oracles import FAIL, PASS, WithinContract
-from offload_fuzz.plan import Plan
+from offload_fuzz.plan import Key, Plan
 from offload_fuzz.program import Builder, Program
 from offload_fuzz.schedule import Schedule
 from offload_fuzz.strategies.choices import Choices
@@ -52,6 +52,24 @@ def test_programs_lowered_in_turn_give_what_each_gives_alone() -> None:
         for p, found, before in zip(programs, lists, alone, strict=True):
             assert same(lower(p, found[i], list(PLACES)), before[i])
             assert prove(before[i]) is None
+
+
+def test_an_early_event_is_recorded_before_what_its_stream_does_next() -> None:
+    b = Builder()
+    x = b.input(np.ones(3, np.float32))
+    first = b.apply("negative", x)
+    b.apply("square", first)
+    program = b.returns(b.apply("exp", x), b.apply("add", first, first))
+    away: dict[Key, object] = {("device", (v,)): 1 for v, _ in program.numbered()}
+    names: dict[str, list[str]] = {}
+    for sync in ("minimal", "early-event"):
+        plan = Plan({**away, ("stream", (program.returns - 1,)): 1, ("sync", ()): sync})
+        schedule = lower(program, plan, PLACES)
+        assert prove(schedule) is None
+        names[sync] = [type(c).__name__ for c in schedule.commands if type(c).__name__ in ("Record", "Wait", "Launch")]
+    assert sorted(names["minimal"]) == sorted(names["early-event"])
+    assert names["minimal"][names["minimal"].index("Record") + 1] == "Wait"
+    assert names["early-event"][names["early-event"].index("Record") + 1] == "Launch"
 
 
 def test_the_same_program_on_other_places_is_lowered_for_these() -> None:

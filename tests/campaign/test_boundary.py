@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from functools import cache
 from math import gcd
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,7 @@ from offload_fuzz.report.summary import summary
 from offload_fuzz.strategies.builder import ALL_DTYPES
 from offload_fuzz.types import Array
 
+ROOT = Path(__file__).parents[2]
 TWO = ("simulated:0", "simulated:1")
 #: Peers, also with a third device between them, no peers, few ops and dtypes, and blocking transfers alone.
 SETS = (
@@ -322,3 +324,13 @@ def test_a_campaign_counts_its_cells_inline_as_in_processes() -> None:
     found = boundary(first)
     assert found is not None
     assert int(found.reached.sum()) == first.cells.count > 0
+
+
+# --------------------------------------------------------------------------------------------------------------- docs
+def test_docs_say_of_every_freedom_and_reason_what_is_never_reached() -> None:
+    text = (ROOT / "docs" / "coverage.md").read_text()
+    told = text.partition("## Which cells are never reached, by freedom")[2]
+    for name in FREEDOMS:
+        assert f"\n| `{name}` | " in told, name
+    for reason in REASONS:
+        assert f"| {reason} |" in text, reason

@@ -23,10 +23,12 @@ ONLY = {
     "delay": "wait_gives_up",
     "update": "strided_target_unwritten",
     "destination": "download_into_gaps",
+    "transfer": "export_offset_dropped",
+    "paging": "second_page_lost",
     "lifetime": "view_without_its_base",
 }
 #: Choices that take more than the two devices of a default campaign, or features that no simulated device has.
-MORE_DEVICES = {("route", "third device"): 3, ("transfer", "shared"): 9}
+MORE_DEVICES = {("route", "third device"): 3}
 
 
 class _Drawn(Unit):

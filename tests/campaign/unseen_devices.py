@@ -313,8 +313,8 @@ class WaitOnce(Wrapped):
 class LargeUploadIsNotWaitedFor(Wrapped):
     """A blocking upload of more than 1 KiB returns early, as it is staged in parts (boostorg/compute#715)."""
 
-    def upload(self, array: Array, *, stream: int = 0, blocking: bool = True) -> Any:
-        return self.inner.upload(array, stream=stream, blocking=blocking and array.nbytes <= 1024)
+    def upload(self, array: Array, *, blocking: bool = True, **how: Any) -> Any:
+        return self.inner.upload(array, blocking=blocking and array.nbytes <= 1024, **how)
 
 
 class DownloadsShareTwoPages(Wrapped):
@@ -324,8 +324,8 @@ class DownloadsShareTwoPages(Wrapped):
         self.inner.reset(seed)
         self.staged: dict[Any, Array] = {}
 
-    def download(self, buffer: Any, *, stream: int = 0, blocking: bool = True) -> Array:
-        array: Array = self.inner.download(buffer, stream=stream, blocking=blocking)
+    def download(self, buffer: Any, *, blocking: bool = True, **how: Any) -> Array:
+        array: Array = self.inner.download(buffer, blocking=blocking, **how)
         return array if blocking else self.staged.setdefault((array.dtype, array.shape), array)
 
 

@@ -400,6 +400,12 @@ class FillsGaps(Queued):
         return super().download(buffer, into=into, **more)
 
 
+class ExportsBackwards(Queued):
+    def download(self, buffer: Any, *, share: bool = False, **more: Any) -> Array:
+        array = super().download(buffer, share=share, **more)
+        return array[::-1] if share and array.ndim else array
+
+
 class BlockingIsAsync(Queued):
     def upload(self, array: Array, *, stream: int = 0, blocking: bool = True, **more: Any) -> Any:
         return super().upload(np.array(array), stream=stream, blocking=False, **more)
@@ -446,6 +452,30 @@ class WaitsForItsOwn(Queued):
             super().wait(stream, event)
 
 
+class TellsOfUploadsOnly(Honest):
+    features = declaring(ledger=["transfers"])
+
+    def reset(self, seed: int) -> None:
+        self.moved: list[tuple[str, int]] = []
+
+    def upload(self, array: Array, share: bool = False) -> Memory:
+        self.moved.append(("upload", array.nbytes))
+        return super().upload(array, share)
+
+    def ledger(self) -> dict[str, Any]:
+        return {"transfers": getattr(self, "moved", [])}
+
+    def touched(self, array: Array, writes: bool) -> None:
+        """It watches nothing."""
+
+
+class TellsOfNoPlace(TellsOfUploadsOnly):
+    features = declaring(ledger=["launches"])
+
+    def ledger(self) -> dict[str, Any]:
+        return {"launches": [1]}
+
+
 #: promise -> adapters that break it.
 LIARS: dict[str, list[type]] = {
     "methods": [HasNoPlaceOf],
@@ -470,12 +500,14 @@ LIARS: dict[str, list[type]] = {
     "results_last": [OneResultPerOp],
     "buffers_last": [HasAHundredBuffers],
     "placed": [RunsElsewhere],
+    "ledger": [TellsOfUploadsOnly, TellsOfNoPlace],
     "deterministic": [SumsInAnyOrder],
     "fresh": [ReturnsItsOperand],
     "view": [CopiesViews],
     "in_place": [WritesBesideOut, WritesAllOperands],
     "donate": [GivesMemoryTwice, WritesAnotherOperand],
     "destinations": [FillsGaps],
+    "exported": [ExportsBackwards],
     "update": [AssignsToTheOperand],
     "compiled": [GivesResultsInOrder, GivesOneResult],
     "streams_in_order": [SpreadsLaunches],

@@ -229,3 +229,28 @@ def test_memory_that_nobody_holds_is_handed_out_again_and_a_view_keeps_its_own(o
     first, second = (device.upload(np.full(3, 7, np.float32)) for _ in range(2))
     assert at in (first.storage.address, second.storage.address)
     assert device.download(view).tolist() == [0, -1, -2]
+
+
+# -------------------------------------------------------------------------------------------------------------- export
+def test_a_shared_download_lies_in_the_devices_memory_which_is_neither_written_nor_given_back() -> None:
+    choices: dict[Any, Any] = {("device", (1,)): 1, ("transfer", (2, 0)): "shared", ("reuse", (2,)): True}
+    schedule = lowered(chain(), choices)
+    (download,) = [c for c in schedule.commands if isinstance(c, Download)]
+    made, launched = schedule.buffers[download.target], [c for c in schedule.commands if isinstance(c, Launch)]
+    assert download.share
+    assert made.storage == schedule.buffers[download.source].storage
+    assert launched[-1].in_place is None
+    released = [schedule.buffers[c.buffer].storage for c in schedule.commands if isinstance(c, Release)]
+    assert made.storage not in released
+
+
+def test_a_shared_array_keeps_the_memory_that_the_device_forgets() -> None:
+    device = make("simulated:0")
+    device.reset(0)
+    x = device.upload(np.arange(6, dtype=np.float32).reshape(2, 3))
+    array = device.download(device.launch("permute_dims", [x], {"axes": (1, 0)}), share=True)
+    del x
+    others = [device.upload(np.zeros((2, 3), np.float32)) for _ in range(3)]
+    assert array.tolist() == [[0, 3], [1, 4], [2, 5]]
+    assert not array.flags.writeable
+    assert len({b.storage.address for b in others}) == 3

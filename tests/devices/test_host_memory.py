@@ -10,8 +10,9 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from offload_fuzz.adapters.simulated import make
 from offload_fuzz.execute import float_environment
-from offload_fuzz.host_arrays import BLOCK, CANARY, HostMemory, arrange
+from offload_fuzz.host_arrays import BLOCK, CANARY, PAGE, HostMemory, arrange
 
 LAYOUTS = ("contiguous", "fortran", "strided", "negative", "broadcast")
 #: The rounding modes of fenv.h on x86-64.
@@ -66,3 +67,23 @@ def test_another_rounding_is_found(mode: str) -> None:
         libm.fesetround(0)
     assert found == "rounding is not to nearest"
     assert float_environment() is None
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("shape", [(), (1,), (0,), (7,), (2, 3), (3000,)])
+def test_an_array_across_pages_begins_in_one_and_ends_in_another(shape: tuple[int, ...], layout: str) -> None:
+    array = np.arange(np.prod(shape), dtype=np.int16).reshape(shape)
+    made, backing = arrange(array, layout, 64, False, None, across=True)
+    assert made.tolist() == array.tolist()
+    first, last = backing.ctypes.data, backing.ctypes.data + backing.nbytes - 1
+    assert backing.nbytes < 2 * made.itemsize or first // PAGE < last // PAGE
+    assert first % made.itemsize == 0
+
+
+def test_a_fault_at_the_end_of_a_page_shows_there_only() -> None:
+    device = make("simulated:0+second_page_lost")
+    device.reset(0)
+    x = np.arange(5, dtype=np.float32)
+    across, _ = arrange(x, "contiguous", 64, False, None, across=True)
+    assert device.download(device.upload(x)).tolist() == x.tolist()
+    assert device.download(device.upload(across)).tolist() != x.tolist()

@@ -278,6 +278,22 @@ def test_one_seed_gives_one_run_and_seed_0_the_plain_order() -> None:
     assert orders == set(ORDERS)
 
 
+def test_in_some_random_runs_one_stream_overtakes_another_by_far() -> None:
+    """Eight kernels on stream 0, issued first, and eight on stream 1: all of one stream before any of the other."""
+    seen = set()
+    for seed in range(60):
+        device = make("simulated:0")
+        device.reset(seed, "random")
+        x = device.upload(np.ones(2, np.float32))
+        queues = device.queues.queues
+        for stream in (0, 1):
+            for _ in range(8):
+                device.launch("negative", [x], {}, stream=stream)
+        first, second = queues[0].done, queues[1].done
+        seen.add("none of the first" if first <= 1 and second >= 4 else "both" if first > 4 and second > 1 else "other")
+    assert {"none of the first", "both"} <= seen
+
+
 # ------------------------------------------------------------------------------------------------- names and features
 @pytest.mark.parametrize("spec", [f"{p}:{i}" for p in PROFILES for i in (0, 1) if i < (PROFILES[p].devices or 2)])
 def test_what_a_device_declares_passes_the_check_of_adapters(spec: str) -> None:

@@ -130,6 +130,9 @@ SEQUENCES: dict[str, Sequence] = {
     "strided_target_unwritten": lambda d, p: d.download(d.launch("abs", [d.upload(X)], {}, update="strided view")),
     "download_into_gaps": download_into_gaps,
     "view_without_its_base": view_of_what_was_dropped,
+    "export_offset_dropped": lambda d, p: d.download(
+        d.launch("getitem", [d.upload(X)], {"index": ((1, None, None), WHOLE)}), share=True
+    ),
     "peer_copy_lost": lambda d, p: p.download(p.copy(d.upload(X), d)),
     "int64_narrowed": lambda d, p: d.download(d.upload(np.array([2**40 + 3, -5]))),
     "zero_sign_and_nan_lost": lambda d, p: d.download(d.upload(np.array([-0.0, 1.0]))),

@@ -12,12 +12,14 @@ import numpy as np
 import pytest
 
 from offload_fuzz.case import Case, case_text, dump_case
-from offload_fuzz.export import issue
+from offload_fuzz.export import issue, machine
 from offload_fuzz.export.data import array_lines
+from offload_fuzz.export.script import script
 from offload_fuzz.plan import Plan
 from offload_fuzz.program import Builder
 from offload_fuzz.types import DTYPES, Array
 from tests.doors import EXAMPLE, STRIDES, offload, run_pytest
+from tests.freedoms import varied_case
 
 CHIP = '''
 import numpy as np
@@ -187,6 +189,28 @@ def test_a_compiled_region_is_one_call(chip: Path) -> None:
     )
 
 
+VARIED = """\
+    d0_v0 = d0.upload(h0, stream=0, blocking=True, destination='strided')
+    # choice of the plan: v1: result put in its place by strided view; v1: dropped by the host after its last use
+    d0_v1 = d0.launch('negative', [d0_v0], {}, update='strided view', stream=0)
+    d0.release(d0_v0, stream=0)
+    d0_v2 = d0.launch('permute_dims', [d0_v1], {'axes': (1, 0)}, stream=0)
+    d0_v1 = None  # let go of; a view of it may live on
+    d0.delay(0)
+"""
+
+
+def test_a_script_has_words_for_every_freedom_of_a_device(tmp_path: Path) -> None:
+    text = script(varied_case("simulated:0"), {}, "F.py")
+    assert VARIED in text
+    assert "    m0 = across_pages(24, 4)\n" in text
+    assert "    v3 = d0.download(d0_v3, stream=0, blocking=True, share=True)\n" in text
+    assert "    d0.download(d0_v5, into=v5, stream=0, blocking=True)\n" in text
+    (tmp_path / "F.py").write_text(text, encoding="utf-8")
+    done = subprocess.run([sys.executable, "F.py"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_json_holds_the_text_and_what_is_to_be_said_of_it(tmp_path: Path) -> None:
     done = offload("export", EXAMPLE, "--to", "pytest", "--json", cwd=tmp_path)
     found = json.loads(done.out)
@@ -266,7 +290,23 @@ def test_an_issue_says_what_a_maintainer_asks_for(tmp_path: Path) -> None:
     assert done.code == 0, done.err
     assert len(done.out.encode()) < issue.LIMIT
     assert done.out.startswith(ISSUE)
-    order = ["## Versions", "| NumPy | `", "| CPU | `", "## Replay", "python F518fa02a.py", "<details>\n<summary>F518f"]
+    assert PROGRAM in done.out
+    order = [
+        "## Versions",
+        "| NumPy | `",
+        "| system | `",
+        "| C library | `",
+        "| CPU | `",
+        "| device d0 | `simulated:0+up",
+    ]
+    order += [
+        "## Since when",
+        "git bisect run python F518fa02a.py --bisect ",
+        "## Program",
+        "## Replay",
+        "python F518fa02a.py    # exit 1",
+        "<details>\n<summary>F518f",
+    ]
     order += ["```python\n#!/usr/bin/env python3", "<summary>example.offload.json</summary>", '"version": 1']
     assert sorted(order, key=done.out.index) == order
 
@@ -276,7 +316,48 @@ ISSUE = """# reshape of float32 on simulated:0+upload\\_strides\\_ignored: wrong
 `v1[1] is -6328.72119 (0xc5c5c5c5, -0x1.8b8b8ap+12) but should be 1 (0x3f800000, 0x1p+0) (1 of 2 elements wrong)`. \
 Without `v1 on simulated:0+upload_strides_ignored` or `v1: v0 laid out strided` the same program is right.
 
-## Program
+## To reproduce
+
+The failing calls; all of `F518fa02a.py` is folded below:
+
+```python
+def inputs():
+    \"\"\"The inputs of the program, bit by bit.\"\"\"
+    v0 = np.array([1.0, 1.0], np.float32)
+    return [v0]
+
+def failing_plan(v0):
+    \"\"\"failing plan: v1 on simulated:0+upload_strides_ignored\"\"\"
+    d0.reset(0)
+    # choice of the plan: v1: v0 laid out strided
+    m0 = host_memory(20)
+    h0 = np.ndarray((5,), np.float32, m0)[..., 1::2]
+    h0[...] = v0
+    d0_v0 = d0.upload(h0, stream=0, blocking=True)
+    d0_v1 = d0.launch('reshape', [d0_v0], {'shape': (2,)}, stream=0)
+    d0.synchronize(stream=0)
+    v1 = d0.download(d0_v1, stream=0, blocking=True)
+    return [v1]
+```
+
+## Expected and got
+
+|  | value (bits) |
+|---|---|
+| expected | `1 (0x3f800000, 0x1p+0)` |
+| got | `-6328.72119 (0xc5c5c5c5, -0x1.8b8b8ap+12)` |
+
+Rule: `reshape is exact`.
+
+## What it needs
+
+- `v1 on simulated:0+upload_strides_ignored`: turning it plain makes it pass
+- `v1: v0 laid out strided`: turning it plain makes it pass
+- it failed in 3 of 3 runs
+
+## Versions
+"""
+PROGRAM = """## Program
 
 Each node with the place where it runs:
 
@@ -298,23 +379,6 @@ graph TD
   v1 --> r0([return])
   style v1 stroke:#d00,stroke-width:3px
 ```
-
-## Expected and got
-
-|  | value (bits) |
-|---|---|
-| expected | `1 (0x3f800000, 0x1p+0)` |
-| got | `-6328.72119 (0xc5c5c5c5, -0x1.8b8b8ap+12)` |
-
-Rule: `reshape is exact`.
-
-## What it needs
-
-- `v1 on simulated:0+upload_strides_ignored`: turning it plain makes it pass
-- `v1: v0 laid out strided`: turning it plain makes it pass
-- it failed in 3 of 3 runs
-
-## Versions
 """
 
 
@@ -333,6 +397,35 @@ def test_what_stands_in_a_finding_is_text_in_an_issue() -> None:
     assert '  subgraph p1["x#34;#93;#59; end:0#60;b#62;#124;"]' in text
     assert "````python\n```\n</details>\n````" in text
     assert "<summary>a\\|b&lt;c&gt;.json</summary>" in text
+
+
+def test_an_issue_shows_what_the_script_printed(tmp_path: Path) -> None:
+    (tmp_path / "chip.py").write_text(CHIP, encoding="utf-8")
+    known = {"id": "F1", "kind": "wrong value", "message": "v2 is wrong", "divergent": 2}
+    (tmp_path / "F1.offload.json").write_text(dump_case(chip_case(), known), encoding="utf-8")
+    text = exported(tmp_path, "--to", "issue")
+    printed = text.split("It printed here:\n\n```text\n")[1].split("\n```")[0]
+    assert printed.startswith("failing plan: v1, v2 on chip.py:Chip\n  v2[0, 1]\n    expected  -0.0 (0x80000000)\n")
+    assert printed.endswith("\nreproduced")
+
+
+def test_an_issue_has_long_calls_in_the_fold_alone() -> None:
+    script = "def inputs():\n    return []\n\n\ndef failing_plan():\n" + "    x = 1\n" * 80 + "\n\nPLANS = []\n"
+    assert issue.failing_calls(script) == ""
+    assert issue.failing_calls(script.replace("    x = 1\n" * 80, "    x = 1\n")).endswith("failing_plan():\n    x = 1")
+    text = issue.issue(chip_case(), {"id": "F1"}, script, "F1.py", "{}", "F1.offload.json", "x" * 9000)
+    assert "## To reproduce\n\nRun `F1.py`, which is folded below.\n\nIt printed here:\n" in text
+    assert len(text) < 9000
+    assert "There is no script" in issue.issue(chip_case(), {"id": "F1"}, "", "F1.py", "{}", "F1.offload.json")
+
+
+def test_a_backend_that_does_not_answer_is_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    def breaks(module: object) -> list[tuple[str, str]]:
+        raise OSError("driver not loaded")
+
+    monkeypatch.setitem(machine.BACKENDS, "simulated", breaks)
+    monkeypatch.setitem(sys.modules, "simulated", sys)
+    assert ("simulated says", "OSError: driver not loaded") in machine.environment(["simulated:0"], {})
 
 
 def test_an_issue_leaves_out_what_makes_it_too_long() -> None:

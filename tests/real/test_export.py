@@ -18,12 +18,14 @@ import pytest
 from offload_fuzz.case import read_case
 from offload_fuzz.device import place
 from offload_fuzz.export.jax_dialect import Jax
+from offload_fuzz.export.machine import environment
 from offload_fuzz.export.script import script
 from offload_fuzz.export.torch_dialect import Torch
 from offload_fuzz.finding.store import files_below
 from offload_fuzz.ops.base import OPS
 from offload_fuzz.program import Node
 from offload_fuzz.schedule import Launch
+from tests.freedoms import varied_case
 from tests.programs import random_program
 from tests.real.test_findings import BFLOAT16_UNITS, FOLDER, STORED, _name
 
@@ -51,6 +53,23 @@ def test_the_script_of_a_finding_fails_without_this_package(
     assert (done.returncode, done.stderr) == (1, ""), done.stdout
     assert "\nplain plan: everything on the host\n  as expected\n" in done.stdout
     assert done.stdout.endswith("\nreproduced\n")
+
+
+@pytest.mark.parametrize(("fixture", "device"), [("torch_device", "torch:cpu"), ("jax_device", "jax:cpu")])
+def test_a_script_runs_what_the_freedoms_of_a_backend_are(
+    fixture: str, device: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    request.getfixturevalue(fixture)
+    text = script(varied_case(device), {}, "F.py")
+    if device == "torch:cpu":
+        assert "    d0_v1 = torch.neg(d0_v0, out=d0_v1)\n" in text
+        assert "    d0_v5[0:3, 0:2].copy_(d0_v4)\n" in text
+        assert "    torch.from_numpy(v5).copy_(d0_v5, non_blocking=False)\n" in text
+    (tmp_path / "F.py").write_text(text, encoding="utf-8")
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+    command = [sys.executable, "-c", NO_PACKAGE, str(tmp_path / "F.py")]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout
 
 
 def written(dialect: Any, node: Node, types: Any) -> list[str]:
@@ -92,3 +111,16 @@ def test_an_op_is_written_as_the_adapter_runs_it(written_device: Any, op: str) -
         found = at.device.download(scope["y"])
         assert (found.dtype, found.shape) == (should_be.dtype, should_be.shape), source
         assert found.tobytes() == should_be.tobytes(), source
+
+
+@pytest.mark.parametrize(("backend", "rows"), [
+    ("torch", ["torch", "PyTorch commit", "CPU kernels"]), ("jax", ["jax", "jaxlib", "JAX devices", "platform"]),
+])  # fmt: skip  # a table
+def test_an_issue_says_what_the_backend_says_of_itself(
+    backend: str, rows: list[str], request: pytest.FixtureRequest
+) -> None:
+    request.getfixturevalue(f"{backend}_device")
+    found = dict(environment([f"{backend}:cpu"], {}))
+    assert [name for name in found if name in rows] == rows
+    assert all(found.values())
+    assert f"{backend} says" not in found

@@ -37,6 +37,7 @@ HOOKS: dict[str, Hook] = {
         Hook("arrives", "'completion'", "an asynchronous upload has read the host array when it is complete"),
         Hook("copies", "True, array", "an upload copies the host array; the device never shares its memory"),
         Hook("host_target", "array, scratch", "a download fills a new host array; scratch: a dict, empty in each run"),
+        Hook("exported", "(offset, strides), buffer", "a host array in device memory has the buffer's own layout"),
         Hook("host_waits", "True, kind", "a blocking transfer returns when it is complete"),
         # memory
         Hook("layout", "(offset, strides), buffer, use", "elements are found by the buffer's own offset and strides; "

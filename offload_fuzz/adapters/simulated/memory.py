@@ -279,6 +279,24 @@ def is_bounced(array: Array) -> bool:
     return isinstance(array.base, Staging)
 
 
+class Exported:
+    """A buffer by NumPy's array interface: an array made of it keeps the buffer's storage alive."""
+
+    def __init__(self, buffer: Buffer, array: Array) -> None:
+        self.buffer = buffer
+        self.memory = array
+        shown = array.__array_interface__
+        self.__array_interface__ = {k: shown[k] for k in ("data", "shape", "strides", "version")}
+        self.__array_interface__["typestr"] = f"|V{array.itemsize}"
+
+
+def exported(buffer: Buffer, array: Array) -> Array:
+    """`array`, the elements of `buffer`, as a host array that nobody may write."""
+    found: Array = np.asarray(Exported(buffer, array)).view(buffer.type.np)
+    found.flags.writeable = False
+    return found
+
+
 class SharedHost:
     """The memory of one host array as if it were the device's own; only a fault uploads without a copy."""
 

@@ -185,6 +185,7 @@ def features_of(profile: Profile, name: str, index: int = 0) -> Features:
         compile=profile.compile,
         delay=not profile.blocking,
         drop=True,
+        export=True,
         source_free={"blocking": "return", "async": "completion"},
         aliasing=ALIASING,
         deterministic=False,

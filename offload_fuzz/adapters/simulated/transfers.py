@@ -16,6 +16,7 @@ from offload_fuzz.adapters.simulated.memory import (
     Strides,
     contiguous_strides,
     downloaded,
+    exported,
     host_layout,
     is_bounced,
     placed_for,
@@ -77,8 +78,20 @@ class Transfers:
             counted.flies(array, deed)
         return buffer
 
-    def download(self, buffer: Buffer, *, stream: int = 0, blocking: bool = True, into: Array | None = None) -> Array:
-        """A new host array, or `into`, filled when the command runs."""
+    def download(
+        self,
+        buffer: Buffer,
+        *,
+        stream: int = 0,
+        blocking: bool = True,
+        into: Array | None = None,
+        share: bool = False,
+    ) -> Array:
+        """A new host array, or `into`, filled when the command runs. share: one in the buffer's own memory."""
+        if share:
+            finish(self.queues.queues[stream], self.queues.queues[stream].issued)
+            layout = self.hooks.exported((buffer.offset, buffer.strides), buffer)
+            return exported(buffer, buffer.storage.memory.array(buffer, layout))
         target = downloaded(buffer.type, UNFILLED) if into is None else into
         array: Array = self.hooks.host_target(target, self.scratch)
         counted = self.counted

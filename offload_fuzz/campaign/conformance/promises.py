@@ -35,6 +35,10 @@ def _counting(bench: Bench) -> str:
     return "" if bench.counted else "there is no add to look with"
 
 
+def _ledger(bench: Bench) -> str:
+    return _declared("ledger")(bench) or _counting(bench)
+
+
 def _streams(bench: Bench) -> str:
     return _counting(bench) if bench.features.streams else "streams are not declared"
 
@@ -134,6 +138,8 @@ PROMISES: dict[str, Promise] = {p.name: p for p in (
     _row("transfers", "destinations", "elements arrive in memory with gaps or an offset, and nothing around it changes",
          transfers.destinations, "write by the strides of the target, or leave the transfer out of destination",
          _declared("destination")),
+    _row("transfers", "exported", "a host array in a buffer's memory has its elements", transfers.exported,
+         "give strides and byte offset of the buffer, and keep its memory as long as the array", _declared("export")),
     _row("transfers", "blocking_transfers", "a blocking transfer is done when it returns", transfers.blocking_transfers,
          "wait for the stream before returning", _counting),
     _row("transfers", "async_transfers", "async transfers are done when their stream is", transfers.async_transfers,
@@ -157,6 +163,9 @@ PROMISES: dict[str, Promise] = {p.name: p for p in (
          "restore the floating-point mode of the host's thread"),
     _row("ops", "placed", "uploads and results are at the declared place", computing.placed,
          "place_of must answer features['place'], or the op ran elsewhere: list it not", _declared("place")),
+    _row("ops", "ledger", "the device tells of each transfer and launch that was done, and of no other",
+         transfers.ledger, "count where the work is done, bytes of elements only; leave out what you cannot tell",
+         _ledger),
     _row("ops", "deterministic", "the same call gives the same bits again", computing.deterministic,
          "do not declare deterministic", _declared("deterministic")),
     _row("ops", "compiled", "a region gives every result that is asked for, as the contract allows", together.compiled,

@@ -57,6 +57,8 @@ def _calls(bench: Bench) -> Iterator[tuple[str, tuple[Any, ...], dict[str, Any]]
     for kind, given in (("upload", (0,)), ("copy", (0, 0))):
         if kind in f.destination:
             yield kind, given, {**bench.modes(0, True), "destination": "strided"}
+    if f.export:
+        yield "download", (0,), {**bench.modes(0, True), "share": True}
     if "download" in f.destination:
         yield "download", (0,), {**bench.modes(0, True), "into": 0}
     if f.update:

@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 
 from offload_fuzz.campaign.conformance.bench import Bench, Violation, differs, same_bits
+from offload_fuzz.errors import AdapterError
 from offload_fuzz.execute import OVERWRITTEN
 from offload_fuzz.host_arrays import HostMemory, arrange, destination, spilled
+from offload_fuzz.ledger import checked
 from offload_fuzz.strategies.arrays import make_data, table
 from offload_fuzz.types import DTYPES, Array, ArrayType
 
@@ -187,6 +189,22 @@ def _arrived(bench: Bench, array: Array, kind: str, how: str) -> Array | None:
     return bench.peer.device.download(there, **modes)  # type: ignore[no-any-return]  # judged
 
 
+def exported(bench: Bench) -> Iterator[Violation]:
+    """A host array in the buffer's memory has its elements, of a view too, and keeps them while ops run."""
+    for dtype in sample(bench):
+        for shape in LAID_OUT:
+            where = f"{dtype}{list(shape)}, shared download"
+            bench.at(where)
+            expected = data(dtype, shape)
+            buffer = bench.upload(expected)
+            array = bench.call("download", buffer, share=True, **bench.modes(0, True))
+            found = differs(where, array, expected)
+            bench.download(bench.upload(data(dtype, shape, 2)))
+            found = found or differs(f"{where}, after another upload", array, expected)
+            if found:
+                yield found
+
+
 # ---------------------------------------------------------------------------------------------------- the download
 def download_owned(bench: Bench) -> Iterator[Violation]:
     for dtype in sample(bench):
@@ -296,3 +314,31 @@ def _hint_if_it_blocks(bench: Bench) -> None:
 def _first(found: Violation | None) -> Iterator[Violation]:
     if found is not None:
         yield found
+
+
+# --------------------------------------------------------------------------------------------------------- the ledger
+def ledger(bench: Bench) -> Iterator[Violation]:
+    """Of two uploads, one launch and a download the device tells these, and no read that should not have been."""
+    v, one = bench.counter(5)
+    try:
+        told = checked(bench.call("ledger"), bench.features.ledger, bench.device.name)
+    except AdapterError as error:
+        yield Violation("ledger()", str(error), "a dict as offload_fuzz.device describes it")
+        return
+    before = {name: len(told[name]) for name in bench.features.ledger}
+    array = bench.download(bench.launch("add", [bench.upload(v), bench.upload(one)]))
+    bench.settle()
+    if "misreads" in before:
+        bench.call("touched", array, False)
+    told = bench.call("ledger")
+    new = {name: list(told[name][n:]) for name, n in before.items()}
+    due = {
+        "transfers": sorted([("upload", v.nbytes), ("upload", one.nbytes), ("download", v.nbytes)]),
+        "launches": [bench.features.place or bench.device.name],
+        "misreads": [],
+    }
+    if "transfers" in new:
+        new["transfers"] = sorted((kind, nbytes) for kind, nbytes in new["transfers"])
+    for name, found in new.items():
+        if found != due[name]:
+            yield Violation(f"{name} of two uploads, add and a download", f"{found}", f"{due[name]}")

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-from offload_fuzz.adapters.simulated.faults.parts import flushed, forward
+from offload_fuzz.adapters.simulated.faults.parts import flushed, forward, unwritten_from
 from offload_fuzz.adapters.simulated.faults.table import fault, in_row_major_order
 from offload_fuzz.adapters.simulated.memory import Buffer, Layout, contiguous_strides, span
 from offload_fuzz.types import NAMES, Array, is_floating, type_of
@@ -134,3 +134,21 @@ def _download_into_gaps(array: Array, scratch: dict[str, Any]) -> Array:
         return array
     packed: Array = as_strided(array, strides=contiguous_strides(array.shape, array.itemsize))
     return packed
+
+
+@fault("export_offset_dropped", hook="exported", cls="transfer", needs=("transfer",),
+       sentence="A host array that lies in device memory begins where the storage does, not where the buffer does.")
+def _export_offset_dropped(layout: Layout, buffer: Buffer) -> Layout:
+    return span(buffer.type, layout[1])[0], layout[1]
+
+
+@fault("second_page_lost", hook="host_array", cls="transfer", needs=("paging",),
+       sentence="A short upload from an address that is no multiple of 16 ends with the page that it begins in.")
+def _second_page_lost(array: Array) -> Array:
+    below, nbytes = span(type_of(array), array.strides)
+    start = array.__array_interface__["data"][0] - below
+    left = 4096 - start % 4096
+    if start % 16 == 0 or not left < nbytes < 48 or not array.flags.c_contiguous:
+        return array
+    there: Array = unwritten_from(array, left // array.itemsize)
+    return there
