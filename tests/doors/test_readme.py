@@ -18,8 +18,10 @@ from offload_fuzz.adapters.resolve import resolve
 from offload_fuzz.contract_files import parse_contract
 from offload_fuzz.finding.store import SUFFIX
 
-from . import EXAMPLE, ROOT, Result, offload, run_pytest
+from . import ROOT, Result, offload, run_pytest
 
+#: The finding that the README shows.
+SHOWN = Path(__file__).with_name("readme.offload.json")
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 QUICK = (
@@ -103,11 +105,11 @@ def test_the_first_command_says_how_much_it_ran(results: dict[Command, Result]) 
 
 def test_the_counterexample_is_the_programs_own_output(tmp_path: Path) -> None:
     block = blocks("text")[1]
-    assert offload("show", EXAMPLE, cwd=tmp_path).out.startswith(block)
+    assert offload("show", SHOWN, cwd=tmp_path).out.startswith(block)
     case = re.match(r"F[0-9a-f]{8}", block)
     assert case is not None
-    assert f'"id": "{case[0]}"' in EXAMPLE.read_text()
-    failed = offload("replay", EXAMPLE, cwd=tmp_path)
+    assert f'"id": "{case[0]}"' in SHOWN.read_text()
+    failed = offload("replay", SHOWN, cwd=tmp_path)
     assert failed.code == 1, "the example's device no longer fails on it"
 
 
@@ -124,7 +126,7 @@ def test_the_adapter_is_complete_and_under_60_lines(workplace: Path, monkeypatch
 def test_the_tests_of_the_readme_pass(workplace: Path) -> None:
     findings = workplace / ".offload-fuzz" / "findings"
     findings.mkdir(parents=True, exist_ok=True)
-    shutil.copy(EXAMPLE, findings / f"example{SUFFIX}")
+    shutil.copy(SHOWN, findings / f"example{SUFFIX}")
     (workplace / "conftest.py").write_text(QUICK)
     done = run_pytest("-q", ".", cwd=workplace)
     assert done.returncode == 0, done.stdout + done.stderr
