@@ -18,6 +18,9 @@ import numpy as np
 from hypothesis import HealthCheck, Phase, Verbosity, given, seed, settings
 
 from offload_fuzz.adapters.pool import open_places
+from offload_fuzz.campaign.cells import CellKey, Edges
+from offload_fuzz.campaign.steering import steered
+from offload_fuzz.campaign.unit import STEERED
 from offload_fuzz.campaign.worker import YOUNG_OBJECTS
 from offload_fuzz.case import Case
 from offload_fuzz.device import Place
@@ -25,6 +28,7 @@ from offload_fuzz.execute import execute
 from offload_fuzz.happens_before import Prover
 from offload_fuzz.lower import lower
 from offload_fuzz.oracles import default_oracles, judge
+from offload_fuzz.plan import Plan
 from offload_fuzz.program import Program
 from offload_fuzz.reference import evaluate_program, quiet
 from offload_fuzz.strategies import PER_SEED, seeded_cases
@@ -88,6 +92,8 @@ class Timed:
             "release",
             "reset",
             "place_of",
+            "ledger",
+            "touched",
         ):
             if hasattr(self.inner, method):
                 setattr(self, method, self._timed(getattr(self.inner, method)))
@@ -121,12 +127,15 @@ def measure(device: str, nodes: int, count: int, ops: Sequence[str] | None) -> d
     contract = contract_of_places(places)
     prover, oracles = Prover(), default_oracles()
     totals = {"draw": seconds * len(drawn), "evaluate": 0.0, "lower": 0.0, "prove": 0.0, "execute": 0.0, "judge": 0.0}
+    totals["cells"] = 0.0
+    masks: dict[CellKey, int] = {}  # fewer are new than in a unit, which begins anew after 250 case runs
     plans_run = 0
     for case in drawn:
         with quiet():
             totals["evaluate"] += clock(lambda c=case: evaluate_program(c.program, contract))  # type: ignore[misc]  # bound now
         trial = new_trial(case.program, places, case.values)
         plans = plans_for(case.program, places, 10)
+        totals["cells"] += clock(lambda c=case, p=plans: reach(c, p, places, masks))  # type: ignore[misc]  # bound now
         for plan in plans:
             start = time.process_time()
             schedule = lower(case.program, plan, places)
@@ -148,6 +157,17 @@ def measure(device: str, nodes: int, count: int, ops: Sequence[str] | None) -> d
     out["programs/s"], out["plans/s"] = programs / whole, plans_run / whole
     out["ratio"] = marginal(drawn[: max(4, count // 12)], places)
     return out
+
+
+def reach(case: Case, plans: list[Plan], places: tuple[Place, ...], masks: dict[CellKey, int]) -> None:
+    """Steer and count `plans` as a unit does; they are changed in place."""
+    known = case.values or ()
+    edges, fresh = Edges(case.program, places, lambda v: known[v].value), dict[CellKey, int]()
+    for i, plan in enumerate(plans):
+        if i % STEERED:
+            plans[i] = steered(plan, edges, masks, fresh, 0)
+        else:
+            edges.reached(plan, masks, fresh)
 
 
 def marginal(drawn: Sequence[Case], places: tuple[Place, ...]) -> float:
@@ -180,6 +200,18 @@ def marginal(drawn: Sequence[Case], places: tuple[Place, ...]) -> float:
     return float(np.polyfit(PLANS, ours, 1)[0] / np.polyfit(PLANS, bare, 1)[0])
 
 
+def yardstick() -> float:
+    """CPU microseconds of 1,000 turns of a bare Python loop, the least of nine: to compare machines by."""
+
+    def turns() -> float:
+        start = time.process_time()
+        for _ in range(100_000):
+            pass
+        return (time.process_time() - start) * 10
+
+    return min(turns() for _ in range(9)) * 1000
+
+
 def _clock_cost() -> float:
     start = time.perf_counter()
     for _ in range(10_000):
@@ -188,7 +220,7 @@ def _clock_cost() -> float:
 
 
 CLOCK_COST = _clock_cost()
-COLUMNS = ("draw", "evaluate", "lower", "prove", "execute", "judge", "programs/s", "plans/s", "ratio")
+COLUMNS = ("draw", "evaluate", "cells", "lower", "prove", "execute", "judge", "programs/s", "plans/s", "ratio")
 
 
 def main() -> None:
@@ -198,8 +230,9 @@ def main() -> None:
     parser.add_argument("--ops", default="", help="those that programs are made of (default: all)")
     options = parser.parse_args()
     ops = options.ops.split(",") if options.ops else None
-    print("microseconds: draw, evaluate per program; lower, prove, execute, judge per plan (10 plans a program)")
+    print("microseconds: draw, evaluate per program; cells, lower, prove, execute, judge per plan (10 a program)")
     print("programs/s, plans/s: distinct ones per CPU second; ratio: marginal cost of a plan / its bare backend calls")
+    print(f"this machine: {yardstick():.1f} us of CPU for 1,000 turns of a bare Python loop")
     print(f"{'device':14} {'nodes':>5} " + " ".join(f"{c:>10}" for c in COLUMNS))
     for device in options.devices.split(","):
         draw(

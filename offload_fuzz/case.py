@@ -173,11 +173,11 @@ def dump_case(case: Case, finding: Mapping[str, Any] | None = None) -> str:
 # ------------------------------------------------------------------------------------------------------------ read
 #: What is known of a failure; further keys are kept as they are.
 FINDING: dict[str, tuple[type, ...]] = {
-    **dict.fromkeys(("id", "kind", "claim", "message", "rule", "expected", "got"), (str,)),
-    **dict.fromkeys(("failures", "repeats", "executions"), (int,)),
+    **dict.fromkeys(("id", "kind", "claim", "message", "rule", "expected", "got", "nearest", "damage", "seen"), (str,)),
+    **dict.fromkeys(("failures", "repeats", "executions", "attempts"), (int,)),
     **dict.fromkeys(("origin", "environment"), (dict,)),
     **dict.fromkeys(("divergent", "ulps"), (int, type(None))),
-    "needs": (list,),
+    **dict.fromkeys(("needs", "chain"), (list,)),
 }
 _ID = re.compile(r"[A-Za-z0-9_-]{1,80}\Z")
 _JSON_NAMES = {type(None): "null", str: "a string", int: "an int", list: "a list", dict: "an object", bool: "a bool"}

@@ -76,6 +76,8 @@ def cli(ctx: click.Context) -> None:
     metavar="SPEC",
     help="Placements of a program: exhaustive, edges, operands, chains, covering:T, random:N or default.",
 )
+@click.option("--no-steer", "steer", is_flag=True, flag_value=False, default=True, help="Plans as they are drawn.")
+@click.option("--without", callback=_names, metavar="LIST", help="Freedoms that no plan uses, such as stream,reuse.")
 @click.option("--ops", callback=_names, metavar="LIST", help="Only these ops; `offload-fuzz ops` lists them.")
 @click.option("--exclude-ops", callback=_names, metavar="LIST", help="All but these ops.")
 @click.option("--dtypes", callback=_names, metavar="LIST", help="Only inputs and casts of these dtypes.")
@@ -130,7 +132,7 @@ def run(
             reports=reports,
             found=lambda found, path: terminal.found(found, path, needed),
             progress=terminal.progress,
-            **{**options, "exclude_ops": options["exclude_ops"] or ()},
+            **{**options, **{name: options[name] or () for name in ("exclude_ops", "without")}},
         )
     terminal.end(report)
     if as_json:

@@ -16,12 +16,27 @@ Everything else is optional and declared in `features`; only then are further ar
     in_place: ops    `launch(..., out=buffer)` writes the result into the buffer of an operand
     donate: ops      `launch(..., donate=k)` gives the device the memory of operand k, where it may put the result; the
                      host does not use that buffer again
+    update: how: ops `launch(..., update=how)` brings the result to memory of its own in another way: "assign", by item
+                     assignment to a new array (setitem: to the region of a copy); "out", by `out=` a new array; "view",
+                     by an op that writes into a view of a larger array; "strided view", into one with gaps
+    destination: transfers "upload", "copy": they take `destination=`, the form of the new buffer: "offset", one element
+                     into larger memory; "strided", every second element of its rows. "download": it takes `into=`, a
+                     host array of any layout, which it fills, and nothing around it
     peers: name      copy(buffer, source, stream=..., blocking=...) -> buffer, from a device of the same `peers`;
                      events may be waited for across these devices; a tuple: names of links, one of which both have
     release          release(buffer, stream=...) gives the memory back in stream order
+    drop             the host may let go of a buffer, dropping its references: queued work and views keep its memory
+    delay            delay(stream) puts off what follows on the stream, so that what does not wait for it comes first
     compile          launch_compiled(nodes, operands, results, stream=...) -> list of buffers: runs several ops as one.
                      nodes: list of (op, numbers, attributes), where number i < len(operands) is operands[i] and node j
                      makes number len(operands) + j; results: the numbers to give back, in fresh memory
+    ledger: names    ledger() -> dict of what the device itself counted since `reset`, below its runtime, by name:
+                     "transfers": list of (kind, bytes of elements) of all that were done, kind upload, download or
+                     copy; "launches": for each call of a launch, in order, the name of the place where it ran, as
+                     `place` says it, None if it has not run; "misreads": list of dicts, {"text": sentence, "buffer":
+                     a buffer or None} for each read of memory that should not have been;
+                     "watched": False beside them where the device did not look in this run.
+                     touched(array, writes) is called when the host reads or writes an array, if "misreads" is there
 
 An exception whose type, or a base of it, is named in `out_of_memory` says that an allocation did not fit: that run is
 counted, and judged neither right nor wrong. One with `launch`, the number of launches since `reset` before the one at
@@ -33,6 +48,7 @@ fault (and `device`, the name of the device that it was on), may be raised by an
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from itertools import zip_longest
 from typing import Any, Protocol, runtime_checkable
 
@@ -49,6 +65,9 @@ SHARING = ("last use", "never")
 ALIASING = ("fresh", "view", "may")
 TRANSFERS = ("blocking", "async", "shared")
 SHAPES = ("any", "pool")
+LEDGER = ("transfers", "launches", "misreads")
+DESTINATIONS = ("upload", "download", "copy")
+UPDATES = ("assign", "out", "view", "strided view")
 
 
 @runtime_checkable
@@ -72,9 +91,10 @@ class Features:
     ops: op -> dtypes it runs on, or None for all of `dtypes`. streams: 0 when calls return finished.
     source_free: per transfer mode, when the host may overwrite what it handed over. aliasing: per op, whether a result
     is fresh memory, a view of an operand, or may be either ("*": every other op). in_place, donate: ops, or "all".
+    update: one of `UPDATES` -> the ops that have it, or "all".
     place: what `place_of` must answer.
     shapes: "any", or "pool" where each new shape costs so much (a compiler runs) that inputs should share a few.
-    out_of_memory: names of the exceptions that say so.
+    out_of_memory: names of the exceptions that say so. ledger: what the device tells of a run, of `LEDGER`.
     """
 
     ops: Mapping[str, frozenset[str] | None]
@@ -83,9 +103,13 @@ class Features:
     transfers: tuple[str, ...] = ("blocking",)
     in_place: frozenset[str] = frozenset()
     donate: frozenset[str] = frozenset()
+    update: Mapping[str, frozenset[str]] = field(factory=dict)
+    destination: frozenset[str] = frozenset()
     peers: str | tuple[str, ...] | None = None
     release: bool = False
     compile: bool = False
+    delay: bool = False
+    drop: bool = False
     source_free: Mapping[str, str] = field(factory=dict)
     aliasing: Mapping[str, str] = field(factory=dict)
     deterministic: bool = False
@@ -93,6 +117,7 @@ class Features:
     place: str | None = None
     shapes: str = "any"
     out_of_memory: tuple[str, ...] = ()
+    ledger: tuple[str, ...] = ()
 
     def supports(self, op: str, operands: Iterable[ArrayType], result: ArrayType) -> bool:
         """Whether the device may be given `op` with operands and a result of these types."""
@@ -181,6 +206,10 @@ def _parse_features(value: Mapping[str, Any], where: str) -> Features:
     if isinstance(names, str) or not all(isinstance(n, str) for n in names):
         raise AdapterError(f"features['out_of_memory'] is {names!r} but should be names of exceptions [{where}]")
     given["out_of_memory"] = tuple(names)
+    given["ledger"] = tuple(given.get("ledger", ()))
+    for name in given["ledger"]:
+        if name not in LEDGER:
+            raise one_of("ledger", name, LEDGER, where)
     if isinstance(given.get("peers"), list):
         given["peers"] = tuple(given["peers"])
     if "transfers" in given:
@@ -188,6 +217,15 @@ def _parse_features(value: Mapping[str, Any], where: str) -> Features:
     for key in ("in_place", "donate"):
         if key in given:
             given[key] = frozenset(ops) if given[key] == "all" else frozenset(given[key])
+    given["destination"] = frozenset(given.get("destination", ()))
+    for kind in given["destination"]:
+        if kind not in DESTINATIONS:
+            raise one_of("destination", kind, DESTINATIONS, where)
+    ways = dict(given.get("update", {}))
+    for way in ways:
+        if way not in UPDATES:
+            raise one_of("update", way, UPDATES, where)
+    given["update"] = {way: frozenset(ops) if of == "all" else frozenset(of) for way, of in ways.items()}
     return Features(ops=ops, dtypes=dtypes, **given)
 
 
@@ -196,6 +234,8 @@ OPTIONAL_METHODS = {
     "peers": ("copy",),
     "release": ("release",),
     "compile": ("launch_compiled",),
+    "ledger": ("ledger", "touched"),
+    "delay": ("delay",),
 }
 
 
@@ -243,3 +283,14 @@ def place(device: Any, where: str = "device") -> Place:
     if isinstance(device, Place):
         return device
     return Place(device, check_device(device, where))
+
+
+@lru_cache(maxsize=1024)
+def relay(places: tuple[Place, ...], p: int, q: int, dtype: str) -> int | None:
+    """The first role that copies from `p`, holds `dtype` and is copied from by `q`; the host, role 0, is none."""
+    peers = [f.features.peers for f in places]
+    for i, third in enumerate(places):
+        linked = i not in (0, p, q) and are_peers(peers[p], peers[i]) and are_peers(peers[i], peers[q])
+        if linked and dtype in third.features.dtypes:
+            return i
+    return None

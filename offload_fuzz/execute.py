@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
@@ -11,13 +10,12 @@ from attrs import field, frozen
 
 from offload_fuzz import schedule as s
 from offload_fuzz.device import Place
+from offload_fuzz.host_arrays import HostMemory, arrange, destination, spilled
+from offload_fuzz.ledger import Ledger
 from offload_fuzz.program import Program
-from offload_fuzz.types import Array, bits_of
+from offload_fuzz.types import Array
 
-CANARY = 0xC5
 OVERWRITTEN = 0x5C
-#: Bytes that host memory is taken in.
-BLOCK = 8192
 NOTHING: dict[str, Any] = {}
 
 
@@ -51,6 +49,7 @@ class Run:
     results: the outputs as host arrays, one list per repetition (the last may be missing after a failure).
     regions: the values that were compiled together, which widens what they may be.
     probes: value -> result read back, where asked for. touched: names of host arrays written that must not be.
+    ledger: what was moved and where nodes ran; None where nothing was run.
     """
 
     results: list[list[Array]]
@@ -60,81 +59,7 @@ class Run:
     touched: list[str] = field(factory=list)
     environment: str | None = None
     regions: tuple[tuple[int, ...], ...] = ()
-
-
-# ----------------------------------------------------------------------------------------------- host arrays
-class HostMemory:
-    """Host arrays cut from blocks filled with the canary, since asking an array for its address costs a microsecond.
-
-    Nothing is given out twice; a block lives as long as the arrays in it.
-    """
-
-    __slots__ = ("at", "block", "left")
-
-    def __init__(self) -> None:
-        self.left = 0
-
-    def take(self, nbytes: int, offset: int) -> Array:
-        """`nbytes` bytes that start `offset` (< 64) bytes past a multiple of 64, 64 canaries and more around them."""
-        need = (nbytes + 3 * 64) & -64
-        if need > self.left:
-            self.left = max(BLOCK, need)
-            self.block = np.empty(self.left + 2 * 64, np.uint8)
-            self.block.fill(CANARY)
-            self.at = (-self.block.ctypes.data) % 64 + 64
-        start = self.at + offset
-        self.at += need
-        self.left -= need
-        return self.block[start : start + nbytes]
-
-
-def arrange(
-    array: Array, layout: str, alignment: int, readonly: bool, memory: HostMemory | None = None
-) -> tuple[Array, Array]:
-    """A copy of `array` in a new host array of the given form, cut from `memory`, and the bytes in which it lies.
-
-    strided: every second element of each row, one element in; negative: last axis reversed in memory; broadcast:
-    stride 0 along each axis on which the elements are all equal. alignment 1: off 64 bytes by one element.
-    """
-    item = array.itemsize
-    shape = array.shape
-    small = array
-    space = shape
-    if layout == "strided" and shape:
-        space = (*shape[:-1], 2 * shape[-1] + 1)
-    elif layout == "fortran":
-        space = shape[::-1]
-    elif layout == "broadcast":
-        for axis in constant_axes(array):
-            small = small[(slice(None),) * axis + (slice(0, 1),)]
-        space = small.shape
-    memory = HostMemory() if memory is None else memory
-    backing = memory.take(item * math.prod(space), item if alignment == 1 else 0)
-    out: Array = np.ndarray(space, array.dtype, backing)
-    if layout == "strided" and shape:
-        out = out[..., 1::2]
-    elif layout == "fortran":
-        out = out.T
-    elif layout == "negative" and shape:
-        out = out[..., ::-1]
-    out[...] = small
-    if layout == "broadcast":
-        out = np.broadcast_to(out, shape)
-    elif readonly:
-        out.flags.writeable = False
-    return out, backing
-
-
-def constant_axes(array: Array) -> list[int]:
-    """The axes, longer than 1, along which all elements have the same bits."""
-    if array.size == 0:
-        return []
-    bits = bits_of(array)
-    return [
-        i
-        for i, n in enumerate(array.shape)
-        if n > 1 and bool((bits == bits[(slice(None),) * i + (slice(0, 1),)]).all())
-    ]
+    ledger: Ledger | None = None
 
 
 def float_environment() -> str | None:
@@ -162,7 +87,7 @@ class _Port:
     place: what `place_of` must answer, None where nobody asks.
     """
 
-    __slots__ = ("device", "download", "launch", "modes", "place", "plain", "streams", "upload")
+    __slots__ = ("device", "download", "launch", "modes", "place", "plain", "streams", "tells", "upload", "watches")
 
     def __init__(self, place: Place) -> None:
         self.device: Any = place.device
@@ -171,6 +96,8 @@ class _Port:
         self.modes = "async" in place.features.transfers
         self.plain = not self.streams and not self.modes
         self.place = place.features.place
+        self.tells = place.features.ledger
+        self.watches = "misreads" in self.tells
 
     def arguments(self, stream: int, blocking: bool) -> dict[str, Any]:
         """What a transfer is given beside the data."""
@@ -185,9 +112,22 @@ class _Port:
 class _Execution:
     """The state of one pass over a schedule."""
 
-    __slots__ = ("arranged", "buffers", "events", "memory", "misplaced", "ports", "registers", "written")
+    __slots__ = (
+        "arranged",
+        "buffers",
+        "destinations",
+        "events",
+        "memory",
+        "misplaced",
+        "ports",
+        "registers",
+        "schedule",
+        "watchers",
+        "written",
+    )
 
     def __init__(self, schedule: s.Schedule, ports: Sequence[_Port]) -> None:
+        self.schedule = schedule
         self.registers: list[Any] = [None] * len(schedule.buffers)
         self.buffers = schedule.buffers
         self.ports = ports
@@ -195,7 +135,14 @@ class _Execution:
         self.events: dict[int, Any] = {}
         self.misplaced: list[Misplaced] = []
         self.arranged: dict[int, tuple[Array, bytes]] = {}
+        self.destinations: dict[int, tuple[Array, Array]] = {}
         self.written: set[int] = set()
+        self.watchers: list[Any] = [p.device for p in ports if p.watches]
+
+    def touch(self, number: int, writes: bool = False) -> None:
+        """Tell the devices that ask for it that the host reads or writes an array now."""
+        for device in self.watchers:
+            device.touched(self.registers[number], writes)
 
     def check_place(self, port: _Port, value: int, buffer: Any) -> None:
         if port.place is not None and (found := port.device.place_of(buffer)) != port.place:
@@ -203,6 +150,8 @@ class _Execution:
 
 
 def _arrange(x: _Execution, c: s.Arrange) -> None:
+    if x.watchers:
+        x.touch(c.source)
     x.registers[c.target], backing = arrange(x.registers[c.source], c.layout, c.alignment, c.readonly, x.memory)
     x.arranged[c.target] = (backing, backing.tobytes())
 
@@ -212,19 +161,30 @@ def _upload(x: _Execution, c: s.Upload) -> None:
     arguments = port.arguments(c.stream, c.blocking)
     if c.share:
         arguments = {**arguments, "share": True}
+    if c.destination is not None:
+        arguments = {**arguments, "destination": c.destination}
     x.registers[c.target] = buffer = port.upload(x.registers[c.source], **arguments)
     x.check_place(port, -1, buffer)
 
 
 def _download(x: _Execution, c: s.Download) -> None:
     port = x.ports[c.place]
+    if c.destination is not None:
+        into, backing = destination(x.buffers[c.target].type, c.destination, x.memory)
+        x.registers[c.target] = into
+        x.destinations[c.target] = (into, backing)
+        port.download(x.registers[c.source], into=into, **port.arguments(c.stream, c.blocking))
+        return
     array = port.download(x.registers[c.source], **port.arguments(c.stream, c.blocking))
     x.registers[c.target] = np.asarray(array) if isinstance(array, np.generic) else array  # NumPy's own 0-d results
 
 
 def _copy(x: _Execution, c: s.Copy) -> None:
     port, source = x.ports[c.place], x.ports[c.source_place].device
-    buffer = port.device.copy(x.registers[c.source], source, **port.arguments(c.stream, c.blocking))
+    arguments = port.arguments(c.stream, c.blocking)
+    if c.destination is not None:
+        arguments = {**arguments, "destination": c.destination}
+    buffer = port.device.copy(x.registers[c.source], source, **arguments)
     x.registers[c.target] = buffer
     x.check_place(port, -1, buffer)
 
@@ -233,12 +193,18 @@ def _launch(x: _Execution, c: s.Launch) -> None:
     port, registers = x.ports[c.place], x.registers
     operands = [registers[b] for b in c.operands]
     arguments: dict[str, Any] = {"stream": c.stream} if port.streams else {}
+    if c.place == s.HOST and x.watchers:
+        for k, b in enumerate(c.operands):
+            x.touch(b, k == c.in_place)
     if c.in_place is not None:
-        arguments["out"] = operands[c.in_place]
+        out = operands[c.in_place]
+        arguments["out"] = out if c.place else out.view()  # an array of its own, as any result of the host's is
         x.written.add(x.buffers[c.target].storage)
     if c.donated is not None:
         arguments["donate"] = c.donated
         registers[c.operands[c.donated]] = None
+    if c.update is not None:
+        arguments["update"] = c.update
     registers[c.target] = buffer = port.launch(c.op, operands, dict(c.attributes), **arguments)
     x.check_place(port, c.value, buffer)
 
@@ -261,6 +227,10 @@ def _wait(x: _Execution, c: s.Wait) -> None:
     x.ports[c.place].device.wait(c.stream, x.events[c.event])
 
 
+def _delay(x: _Execution, c: s.Delay) -> None:
+    x.ports[c.place].device.delay(c.stream)
+
+
 def _synchronize(x: _Execution, c: s.Synchronize) -> None:
     x.ports[c.place].device.synchronize(stream=c.stream)
 
@@ -273,8 +243,13 @@ def _release(x: _Execution, c: s.Release) -> None:
     x.ports[c.place].device.release(x.registers[c.buffer], stream=c.stream)
 
 
+def _drop(x: _Execution, c: s.Drop) -> None:
+    x.registers[c.buffer] = None
+
+
 def _overwrite(x: _Execution, c: s.Overwrite) -> None:
     x.written.add(x.buffers[c.buffer].storage)
+    x.touch(c.buffer, True)
     x.arranged[c.buffer][0][...] = OVERWRITTEN
 
 
@@ -287,9 +262,11 @@ HANDLERS: dict[type, Callable[[_Execution, Any], None]] = {
     s.LaunchCompiled: _launch_compiled,
     s.Record: _record,
     s.Wait: _wait,
+    s.Delay: _delay,
     s.Synchronize: _synchronize,
     s.SynchronizeEvent: _synchronize_event,
     s.Release: _release,
+    s.Drop: _drop,
     s.Overwrite: _overwrite,
 }
 Handler: TypeAlias = Callable[[_Execution, Any], None]
@@ -302,10 +279,12 @@ def execute(
     seed: int = 0,
     repeat: int = 1,
     before: Callable[[s.Command], None] | None = None,
+    after: Callable[[list[Any]], None] | None = None,
 ) -> Run:
     """Run `schedule` on `places` (the host first), `repeat` times over; never raises for what a device does.
 
-    seed: given to devices that draw lawful choices of their own. before: called with each command.
+    seed: given to devices that draw lawful choices of their own. before: called with each command; after: called at
+    the end of each repetition with what each buffer holds.
     """
     run = Run([])
     environment = None
@@ -324,18 +303,36 @@ def execute(
                 if before is not None:
                     before(command)
                 HANDLERS[type(command)](x, command)
+            for b in (*schedule.results, *[b for _, b in schedule.probes]) if x.watchers else ():
+                x.touch(b)
             run.results.append([x.registers[b] for b in schedule.results])
             run.probes.update((v, x.registers[b]) for v, b in schedule.probes)
+            if after is not None:
+                after(x.registers)
         except Exception as error:  # noqa: BLE001  # whatever a device raises is a result, to be judged
             failure = _failure(error, command, schedule, places)
             run.misplaced.extend(x.misplaced)
             return Run(
-                run.results, run.probes, failure, run.misplaced, _touched(x, program), environment, schedule.regions
-            )
+                run.results, run.probes, failure, run.misplaced, _touched(x, program), environment, schedule.regions,
+                _told(x, repeat),
+            )  # fmt: skip  # one run
         run.misplaced.extend(x.misplaced)
         run.touched.extend(_touched(x, program))
         environment = environment or float_environment()
-    return Run(run.results, run.probes, None, run.misplaced, run.touched, environment, schedule.regions)
+    return Run(
+        run.results, run.probes, None, run.misplaced, run.touched, environment, schedule.regions, _told(x, repeat)
+    )
+
+
+def _told(x: _Execution, repeats: int) -> Ledger:
+    """The ledger of the run, misreads with the numbers of the buffers that they name."""
+    told = {n: p.device.ledger() for n, p in enumerate(x.ports) if p.tells}
+    for ledger in told.values():
+        for misread in ledger.get("misreads", ()):
+            of = misread.pop("buffer", None)
+            if of is not None:
+                misread["number"] = next((n for n, b in enumerate(x.registers) if b is of), None)
+    return Ledger(x.schedule, repeats, told)
 
 
 def _failure(error: Exception, raised_by: Any, schedule: s.Schedule, places: Sequence[Place]) -> Failure:
@@ -360,4 +357,7 @@ def _touched(x: _Execution, program: Program) -> list[str]:
     for b, (backing, old) in x.arranged.items():
         if x.buffers[b].storage not in x.written and backing.tobytes() != old:
             found.append(f"host array of buffer {b}")
+    for b, (array, backing) in x.destinations.items():
+        if spilled(backing, array):
+            found.append(f"host memory around buffer {b}")
     return found

@@ -34,6 +34,7 @@ SHOULD = {
     "unwritten": "should be written by an earlier command",
     "released": "should be left alone after {first} until a new buffer takes them",
     "overwritten": "should no longer be needed after {first}",
+    "dropped": "should be used no more after {first}",
     "redefined": "should be a new buffer, as an alias is",
     "unrecorded": "should be recorded by an earlier command",
     "recorded twice": "should be recorded once, as {first} did",
@@ -98,8 +99,8 @@ class _Proof:
     """
 
     __slots__ = (
-        "aliases", "clock", "events", "extents", "heard", "host", "index", "known", "news", "queues", "readers",
-        "spans", "spans_of", "state", "thread", "writer", "written",
+        "aliases", "clock", "dropped", "events", "extents", "heard", "host", "index", "known", "news", "queues",
+        "readers", "spans", "spans_of", "state", "thread", "writer", "written",
     )  # fmt: skip  # one table
 
     def __init__(self, shape: Shape) -> None:
@@ -115,6 +116,7 @@ class _Proof:
         self.readers: list[dict[int, int]] = [{} for _ in range(count)]
         self.known: set[int] = set()  # buffers that were accessed
         self.aliases: dict[int, tuple[int, int]] = {}  # buffer: thread and command that made it
+        self.dropped: dict[int, int] = {}  # buffer: command by which the host let go of it
         self.index = -1
         self.act(ON_HOST)
         for number in shape.inputs:
@@ -212,7 +214,9 @@ class _Proof:
         self.join(self.host, self.queues[place, stream][1])
 
     def use(self, number: int) -> None:
-        """A buffer must be there if it is an alias."""
+        """A buffer must be there if it is an alias, and the host must not have let go of it."""
+        if number in self.dropped:
+            raise _Found("dropped", self.dropped[number], self.extents[number][0], f"buffer {number} is used")
         if number in self.aliases:
             thread, index = self.aliases[number]
             if self.clock[thread] <= index:
@@ -254,6 +258,13 @@ def _arrange(p: _Proof, source: int, target: int) -> None:
     p.access(ON_HOST, (source,), target, VALID)
 
 
+def _drop(p: _Proof, buffer: int) -> None:
+    p.act(ON_HOST)
+    if buffer in p.dropped:
+        raise _Found("dropped", p.dropped[buffer], p.extents[buffer][0], f"buffer {buffer} is let go of")
+    p.dropped[buffer] = p.index
+
+
 def _overwrite(p: _Proof, buffer: int) -> None:
     p.access(ON_HOST, (), buffer, OVERWRITTEN)
 
@@ -277,6 +288,10 @@ def _release(p: _Proof, place: int, stream: int, buffer: int) -> None:
     p.access((place, stream), (), buffer, RELEASED)
 
 
+def _delay(p: _Proof, place: int, stream: int) -> None:
+    p.act((place, stream))
+
+
 def _synchronize_event(p: _Proof, event: int) -> None:
     p.wait(*ON_HOST, event)
 
@@ -291,11 +306,13 @@ QUEUED: dict[type, tuple[tuple[str, ...], Callable[..., None]]] = {
     s.Release: (("place", "stream", "buffer"), _release),
     s.Record: (("place", "stream", "event"), _Proof.record),
     s.Wait: (("place", "stream", "event"), _Proof.wait),
+    s.Delay: (("place", "stream"), _delay),
     s.Synchronize: (("place", "stream"), _Proof.synchronize),
 }
 #: kind: (all that a proof may know of a command, what it does); those on a queue name it first, others are the host's.
 COMMANDS: dict[type, tuple[tuple[str, ...], Callable[..., None]]] = QUEUED | {
     s.Arrange: (("source", "target"), _arrange),
+    s.Drop: (("buffer",), _drop),
     s.Overwrite: (("buffer",), _overwrite),
     s.SynchronizeEvent: (("event",), _synchronize_event),
 }
@@ -381,6 +398,9 @@ def is_sequential(schedule: Schedule) -> bool:
             lawful = c.blocking and not kept and c.source in valid and is_new(c.target)
         elif isinstance(c, s.Arrange):
             lawful = c.source in valid and is_new(c.target)
+        elif isinstance(c, s.Drop):
+            lawful = c.buffer in valid
+            valid.discard(c.buffer)
         elif isinstance(c, s.Overwrite):
             lawful, storage = c.buffer in valid, buffers[c.buffer].storage
             valid.difference_update([n for n in valid if buffers[n].storage == storage])

@@ -48,8 +48,23 @@ FREEDOMS: dict[str, Freedom] = {
         Freedom("stream", "node", (0, 1, 2, 3), "streams", "on stream {choice}"),
         Freedom("reuse", "node", (False, True), "in_place", "in place of a dead operand"),
         Freedom("donate", "node", (False, True), "donate", "given the memory of a dead operand"),
+        Freedom(
+            "update",
+            "node",
+            ("functional", "assign", "out", "view", "strided view"),
+            "update",
+            "result put in its place by {choice}",
+        ),
+        Freedom("lifetime", "node", ("kept", "dropped"), "drop", "{choice} by the host after its last use"),
         Freedom("compile", "node", (False, True), "compile", "compiled together with the node before"),
+        Freedom(
+            "delay", "node", ("none", "copy", "launch", "event"), "delay", "a delay on the stream before the {choice}"
+        ),
         Freedom("transfer", "edge", ("blocking", "async", "shared"), "transfers", "{operand} crosses {choice}"),
+        Freedom("route", "edge", ("direct", "host", "third device"), "peers", "{operand} crosses over the {choice}"),
+        Freedom(
+            "destination", "edge", ("own", "offset", "strided"), "destination", "{operand} arrives in {choice} memory"
+        ),
         Freedom(
             "layout",
             "operand",

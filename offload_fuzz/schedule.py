@@ -48,7 +48,8 @@ class Upload:
 
     source_free "return": the host's bytes are read before the call returns; "completion": when the command runs;
     "last use": the target shares the source's storage; "never": the source may not be written again. share: whether the
-    device is asked to use the host's array itself.
+    device is asked to use the host's array itself. destination: the form of the memory that elements go to, a choice of
+    the freedom of that name, as for other transfers; None: as the device likes.
     """
 
     place: int
@@ -58,6 +59,7 @@ class Upload:
     blocking: bool
     source_free: str
     share: bool = False
+    destination: str | None = None
 
 
 @define(unsafe_hash=True)
@@ -69,6 +71,7 @@ class Download:
     source: int
     target: int
     blocking: bool
+    destination: str | None = None
 
 
 @define(unsafe_hash=True)
@@ -81,6 +84,7 @@ class Copy:
     source: int
     target: int
     blocking: bool
+    destination: str | None = None
 
 
 @define(unsafe_hash=True)
@@ -89,7 +93,8 @@ class Launch:
 
     in_place: the operand's position whose storage `target` is, else None. view: `target` is (or may be) a view of the
     bytes of an operand, whose storage it shares; nothing is written there. donated: the operand's position whose memory
-    the device is given, which releases it as `Release` does; else None.
+    the device is given, which releases it as `Release` does; else None. update: how the result comes to its own memory,
+    a choice of the freedom of that name; None: as the device likes.
     """
 
     place: int
@@ -103,6 +108,7 @@ class Launch:
     blocking: bool
     view: bool = False
     donated: int | None = None
+    update: str | None = None
 
 
 @define(unsafe_hash=True)
@@ -147,6 +153,14 @@ class Wait:
 
 
 @define(unsafe_hash=True)
+class Delay:
+    """Queue (place, stream): what follows on the queue starts later. It touches nothing and orders nothing."""
+
+    place: int
+    stream: int
+
+
+@define(unsafe_hash=True)
 class Synchronize:
     """Host: go on when queue (place, stream) has run everything issued so far."""
 
@@ -172,6 +186,13 @@ class Release:
 
 
 @define(unsafe_hash=True)
+class Drop:
+    """Host: let go of device buffer `buffer`, whose memory lasts as long as queued work or a view of it needs it."""
+
+    buffer: int
+
+
+@define(unsafe_hash=True)
 class Overwrite:
     """Host: write other bytes over host buffer `buffer`, which nobody needs any more."""
 
@@ -187,9 +208,11 @@ Command: TypeAlias = (
     | LaunchCompiled
     | Record
     | Wait
+    | Delay
     | Synchronize
     | SynchronizeEvent
     | Release
+    | Drop
     | Overwrite
 )
 

@@ -18,7 +18,10 @@ class Role:
     __slots__ = (
         "alias_of",
         "asynchronous",
+        "delay",
+        "destination",
         "donate",
+        "drop",
         "free",
         "in_place",
         "instant",
@@ -27,6 +30,7 @@ class Role:
         "release",
         "shared",
         "streams",
+        "update",
     )
 
     def __init__(self, number: int, place: Place) -> None:
@@ -38,7 +42,9 @@ class Role:
         self.free = {True: f.free_after("blocking"), False: f.free_after("async")}  # by `blocking`
         self.shared = f.free_after("shared") if "shared" in f.transfers else None
         self.in_place, self.peers, self.release, self.alias_of = f.in_place, f.peers, f.release, f.alias_of
-        self.donate = f.donate
+        self.destination, self.drop = f.destination, f.drop and number > 0
+        self.update = f.update if number else {}
+        self.donate, self.delay = f.donate, f.delay and f.streams > 0
 
 
 class Tables:

@@ -102,6 +102,7 @@ def run_plan(
     places: Sequence[Place],
     prover: Prover,
     before: Callable[[s.Command], None] | None = None,
+    after: Callable[[list[Any]], None] | None = None,
 ) -> Run:
     """Lower, prove and execute one plan; raises `InternalError` for a schedule that the checker rejects."""
     schedule = lower(program, plan, places)
@@ -109,4 +110,4 @@ def run_plan(
     if violation is not None:
         raise InternalError(f"the checker rejects a schedule that was lowered: {violation.message}")
     with quiet():
-        return execute(schedule, program, places, plan.seed, plan.get("repeat"), before)
+        return execute(schedule, program, places, plan.seed, plan.get("repeat"), before, after)

@@ -8,6 +8,7 @@ from .enclosed import WithinContract
 from .integrity import HostUnchanged, InputsUntouched
 from .liveness import RaisesNothing
 from .metadata import TypesKept
+from .movement import MovedAsPlanned, ReadsLastWritten
 from .ordering import RanWherePlanned
 from .verdict import FAIL, PASS, UNKNOWN, Oracle, Verdict, judge
 
@@ -20,6 +21,8 @@ ORACLES: dict[str, type[Oracle]] = {
     "integrity": InputsUntouched,
     "environment": HostUnchanged,
     "ordering": RanWherePlanned,
+    "movement": MovedAsPlanned,
+    "reads": ReadsLastWritten,
 }
 
 
@@ -35,10 +38,12 @@ __all__ = [
     "UNKNOWN",
     "HostUnchanged",
     "InputsUntouched",
+    "MovedAsPlanned",
     "Oracle",
     "PlacementInvariant",
     "RaisesNothing",
     "RanWherePlanned",
+    "ReadsLastWritten",
     "TypesKept",
     "Verdict",
     "WithinContract",

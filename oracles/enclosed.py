@@ -93,7 +93,7 @@ class WithinContract:
         where = f"v{v}{list(at) if at else ''}"
         return Verdict(
             FAIL, "wrong value", CLAIM, f"{where} is {got} but should be {expected} ({share} wrong)", plan, v, rule,
-            expected, got, local=local, ulps=distance(array[at], e, at),
+            expected, got, local=local, ulps=distance(array[at], e, at), at=at,
         )  # fmt: skip  # one verdict
 
 

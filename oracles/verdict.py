@@ -19,7 +19,7 @@ class Verdict:
     plan: the position in the trial of the plan that fails; control: that of one it disagrees with. value: the value
     number at fault, where one is known. rule: why the expected set is what it is. expected, got: element texts.
     ulps: for real floats, how many representable numbers lie between what came and the nearest that is allowed, which
-    counts itself: 1 is the next number. unknowns: how many results could not be judged.
+    counts itself: 1 is the next number. unknowns: how many results could not be judged. at: the first index at fault.
     """
 
     outcome: str
@@ -35,6 +35,7 @@ class Verdict:
     unknowns: int = 0
     local: bool = field(default=False)
     ulps: int | None = None
+    at: tuple[int, ...] | None = None
 
     @property
     def failed(self) -> bool:

@@ -10,18 +10,22 @@ steps(ops, devices) an op with its placement and modes, for `CaseBuilder.apply`
 if __name__ != "offload_fuzz.strategies":
     raise ImportError("import it as offload_fuzz.strategies")
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from itertools import count
 from typing import Any
 
+import numpy as np
+from attrs import frozen
 from hypothesis import strategies as st
 
 from offload_fuzz.adapters.pool import open_places
 from offload_fuzz.case import Case
+from offload_fuzz.device import Place
 from offload_fuzz.errors import UsageError, one_of
-from offload_fuzz.ops.base import OPS, find_op
+from offload_fuzz.ops.base import OPS, DTypeName, Index, SameWidthDType, find_op
 from offload_fuzz.plan import Plan
-from offload_fuzz.program import Program
+from offload_fuzz.program import Node, Program
 from offload_fuzz.reference import quiet
 from offload_fuzz.types import DTYPES, Array, ArrayType
 
@@ -35,8 +39,13 @@ from .placements import placements as placements
 #: by the even ones of a seed: either way about 30% are wild.
 DRAWN_SHARES, SEEDED_SHARES = (42, 18), (30, 18)
 LARGE_NODES = 4
-#: Bytes of a seed, enough that a campaign never meets one twice, and the cases that are grown from it.
-SEED_BYTES, PER_SEED = 12, 8
+#: Bytes of a seed, enough that a campaign never meets one twice, and the cases that are grown from it: about as many
+#: nodes as there are ops.
+SEED_BYTES, PER_SEED = 12, 16
+#: How often an op with such an attribute is in the deck: there is more to try of a cast, or of what an index selects.
+CARDS = {DTypeName: 5, SameWidthDType: 2, Index: 3}
+#: How often (percent) a step takes an op that its program has already, as what a first launch leaves behind takes two.
+AGAIN = 10
 
 
 def _bytes(n: int) -> st.SearchStrategy[bytes]:
@@ -74,7 +83,9 @@ def _case(
     ops: tuple[str, ...],
     dtypes: tuple[str, ...],
     shares: tuple[int, int],
+    deck: Iterator[str] | None,
 ) -> Case:
+    """A case from the bytes of its header and steps; the ops are drawn by each step's bytes, or dealt from `deck`."""
     wild, large = shares
     builder = CaseBuilder(devices, dtypes)
     flavour = Choices(header[:4])
@@ -83,10 +94,36 @@ def _case(
     builder.large = flavour.below(1000) >= 1000 - large
     with quiet():
         for data in steps[:LARGE_NODES] if builder.large else steps:
-            builder.skipped += builder._step(Step(Choices(data).pick(ops), data), (), {}) is None
+            op = Choices(data).pick(ops) if deck is None else _dealt(deck, Choices(data), builder)
+            builder.skipped += builder._step(Step(op, data), (), {}) is None
         if not builder.types:
             builder.input(draw_data(Choices(header), ArrayType(dtypes[0], ()), False))
     return builder.returns()
+
+
+def _dealt(deck: Iterator[str], choices: Choices, builder: CaseBuilder) -> str:
+    """The next op of the deck, or now and then one that the program has already."""
+    if choices.chance(AGAIN):
+        had = [source.op for source in builder.sources if isinstance(source, Node)]
+        if had:
+            return choices.pick(had)
+    return next(deck)
+
+
+def _deck(seed: bytes, ops: tuple[str, ...]) -> Iterator[str]:
+    """The ops in a drawn order, then in another one; an op with a wide attribute is in it several times."""
+    cards = _cards(ops)
+    for number in count():
+        drawn = Choices.expanded(seed + number.to_bytes(4, "big"), 4 * len(cards)).data
+        yield from (cards[i] for i in np.frombuffer(drawn, np.uint32).argsort(kind="stable"))
+
+
+@lru_cache(maxsize=64)
+def _cards(ops: tuple[str, ...]) -> tuple[str, ...]:
+    """Each op as often as its widest attribute asks."""
+    return tuple(
+        o for o in ops for _ in range(max((CARDS.get(type(d), 1) for d in OPS[o].attributes.values()), default=1))
+    )
 
 
 def cases(
@@ -113,6 +150,9 @@ def seeded_cases(
     For the campaign, which has a reducer of its own: these do not shrink. Hypothesis takes 0.3 ms for a test case
     whatever is in it and another 0.4 ms for the bytes of ten nodes; and it repeats parts of one list in the next, by
     which one in twelve of `cases` is a duplicate. The seed of zeros gives the simplest case, once.
+
+    The ops of the cases of one seed are dealt like cards: none comes again before all have come, so that a given op is
+    met in half as many programs on average, and never in more than the deck has cards. One step in ten repeats an op.
     """
     make = _case_maker(devices, max_nodes, min_nodes, ops, dtypes, SEEDED_SHARES)
 
@@ -120,14 +160,28 @@ def seeded_cases(
         if not any(data):
             yield make(bytes(HEADER_BYTES), [bytes(STEP_BYTES)] * min_nodes), data
             return
+        deck = _deck(data + b"ops", make.ops)
         for number in range(PER_SEED):
             seed = data + bytes([number])
             nodes = min_nodes + Choices.expanded(seed + b"nodes", 2).below(max_nodes + 1 - min_nodes)
             drawn = Choices.expanded(seed, HEADER_BYTES + nodes * STEP_BYTES).data
             steps = [drawn[at : at + STEP_BYTES] for at in range(HEADER_BYTES, len(drawn), STEP_BYTES)]
-            yield make(drawn[:HEADER_BYTES], steps), seed + b"plans"
+            yield make(drawn[:HEADER_BYTES], steps, deck), seed + b"plans"
 
     return _bytes(SEED_BYTES).map(grow)
+
+
+@frozen
+class _CaseMaker:
+    """Makes cases for some devices, of these ops and dtypes."""
+
+    places: tuple[Place, ...]
+    ops: tuple[str, ...]
+    dtypes: tuple[str, ...]
+    shares: tuple[int, int]
+
+    def __call__(self, header: bytes, steps: Sequence[bytes], deck: Iterator[str] | None = None) -> Case:
+        return _case(header, steps, self.places, self.ops, self.dtypes, self.shares, deck)
 
 
 def _case_maker(
@@ -137,14 +191,12 @@ def _case_maker(
     ops: Sequence[str] | None,
     dtypes: Sequence[str] | None,
     shares: tuple[int, int],
-) -> Callable[[bytes, Sequence[bytes]], Case]:
+) -> _CaseMaker:
     """What makes a case out of the bytes of its header and of its steps."""
     if not 1 <= min_nodes <= max_nodes:
         raise UsageError(f"min_nodes is {min_nodes} and max_nodes {max_nodes} but 1 <= min_nodes <= max_nodes [cases]")
     names = known_dtypes(dtypes)
-    table = _op_table(known_ops(ops), names)
-    places = open_places(tuple(devices))
-    return lambda header, steps: _case(header, steps, places, table, names, shares)
+    return _CaseMaker(open_places(tuple(devices)), _op_table(known_ops(ops), names), names, shares)
 
 
 def programs(

@@ -22,20 +22,25 @@ MAX_SIZE = 8_192
 POOL = ((2, 3), (3,), (4, 4), (17,), (2, 3, 4), (), (1, 3), (64, 65), (4097,), (0, 3))
 FLAVOURS = ("dyadic", "ones", "counting", "wild", "full")
 
-#: How often each dtype is drawn, in shares.
+#: Integers that change on their way through a narrower dtype: the ranges of 8, 16 and 32 bits, and what float32 and
+#: float64 cannot hold.
+NARROWING = (128, 255, 256, 32_768, 65_535, 65_536, 2**24 + 1, 2**31, 2**32 - 1, 2**32, 2**53 + 1, 2**63)
+
+#: How often each dtype is drawn, in shares. Half of the ops take floats alone, and what they give is near at hand for
+#: the others: so integers have a larger share here than they have of the operands in the end.
 DTYPE_SHARES = {
-    "float32": 24,
-    "float64": 10,
-    "float16": 8,
-    "bfloat16": 8,
-    "int32": 9,
-    "int64": 9,
-    "int8": 5,
-    "int16": 5,
-    "uint8": 5,
-    "uint16": 3,
-    "uint32": 3,
-    "uint64": 3,
+    "float32": 16,
+    "float64": 8,
+    "float16": 6,
+    "bfloat16": 6,
+    "int32": 10,
+    "int64": 10,
+    "int8": 8,
+    "int16": 6,
+    "uint8": 7,
+    "uint16": 5,
+    "uint32": 5,
+    "uint64": 5,
     "bool": 8,
     "complex64": 5,
     "complex128": 3,
@@ -47,7 +52,7 @@ DTYPE_SHARES = {
 
 
 def draw_shape(choices: Choices, pooled: bool = False) -> tuple[int, ...]:
-    """A shape of rank 0 to 5, of at most `MAX_SIZE` elements; in about 1 of 40 an axis is empty.
+    """A shape of rank 0 to 5, of at most `MAX_SIZE` elements; in about 1 of 25 an axis is empty.
 
     pooled: 7 of 8 are from `POOL`.
     """
@@ -62,7 +67,7 @@ def draw_shape(choices: Choices, pooled: bool = False) -> tuple[int, ...]:
         n = min(n, max(room, 1))
         room //= max(n, 1)
         shape.append(n)
-    if rank and choices.chance(2):
+    if rank and choices.chance(4):
         shape[choices.below(rank)] = 0
     return tuple(shape)
 
@@ -100,6 +105,7 @@ def table(dtype: str, flavour: str) -> Array:
             small += [-1, -2, -3, -5, -8]
         if flavour == "wild":
             small += [top, bottom, top - 1, bottom + 1, top // 2, top // 3]
+            small += [n for n in NARROWING if n < top]
         return np.array(small, d.np)
     dyadic = [1.0, 2.0, 3.0, 0.5, -1.0, 0.0, 1.5, -2.0, 4.0, 0.25, -0.5, 2.5, -3.0, 5.0, -1.5, 6.0, 0.75]
     if flavour == "ones":

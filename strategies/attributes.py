@@ -54,7 +54,9 @@ def _axis(domain: Any, x: ArrayType, choices: Choices, _: Any) -> int | None:
 
 
 def _dtype_name(_: Any, x: ArrayType, choices: Choices, dtypes: tuple[str, ...]) -> str:
-    """A dtype to convert to: complex numbers to complex ones only."""
+    """A dtype to convert to, in one of eight the operand's own; complex numbers to complex ones only."""
+    if x.dtype in dtypes and choices.chance(12):
+        return x.dtype
     if is_complex(x.dtype):
         return choices.pick([d for d in dtypes if is_complex(d)])
     return draw_dtype(choices, dtypes)
@@ -120,8 +122,9 @@ def _index(_: Any, x: ArrayType, choices: Choices, __: Any) -> tuple[tuple[int |
             parts.append((None, None, None))
         elif kind == 1:
             parts.append((None, None, -1))
-        elif kind == 2:
-            parts.append((choices.below(n), None, choices.pick((1, 2, 3))))
+        elif kind == 2:  # two elements at least where a step would leave one
+            step = choices.pick((2, 1, 3, 2))
+            parts.append((choices.below(max(n - step, 1)), None, step))
         elif kind == 3:
             parts.append((None, 1 + choices.below(n), choices.pick((1, 2))))
         elif kind == 4:

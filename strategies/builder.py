@@ -27,11 +27,12 @@ from offload_fuzz.types import Array, ArrayType, has_nan, type_of
 from .arrays import DTYPE_SHARES, draw_dtype, draw_large_shape, draw_shape
 from .attributes import draw_attributes, min_ndim
 from .choices import Choices
-from .modes import MODE_BYTES, node_modes, schedule_modes
+from .modes import MODE_BYTES, node_modes, prune_return, schedule_modes
 from .operands import (
     RELATIONS,
     anchor_position,
     anchor_test,
+    either_way,
     fresh_anchor,
     fresh_data,
     near,
@@ -43,6 +44,8 @@ from .placements import roles_for
 OP_BYTES, PICK_BYTES, FRESH_BYTES, ATTRIBUTE_BYTES = 2, 12, 40, 20
 STEP_BYTES = OP_BYTES + PICK_BYTES + FRESH_BYTES + ATTRIBUTE_BYTES + MODE_BYTES
 HEADER_BYTES = 48
+#: Percent of the steps of a program that is not wild whose fresh inputs are: NaN beside numbers, or one large integer.
+STRAY = 8
 #: Results beyond this many elements are not generated, except in large programs.
 MAX_RESULT = 16_384
 MAX_LARGE = 4_194_304
@@ -174,7 +177,7 @@ class CaseBuilder:
         slots: list[int | None] = [None] * len(op.operands)
         for k, o in enumerate(given[: len(slots)]):
             slots[k if len(given) == len(slots) else (at + k) % len(slots)] = o
-        flavour = "tame" if attempt else "wild" if self.wild else "dyadic"
+        flavour = "tame" if attempt else "wild" if self.wild or pick.chance(STRAY) else "dyadic"
         if slots[at] is None:
             slots[at] = self._anchor(op, at, pick, fresh, flavour, refill=attempt == 2)
         anchor = slots[at]
@@ -187,6 +190,8 @@ class CaseBuilder:
                 if slots[k] is None:
                     slots[k] = self._partner(op, k, kind, drawn, pick, fresh, flavour, refill=attempt > 0)
             operands = [o for o in slots if o is not None]
+            if not attempt and not given and either_way(op) and pick.chance(30):
+                operands.reverse()
             node = make_node(op.name, operands, drawn, self.types)
         except InvalidProgram:
             self._forget(before)
@@ -271,7 +276,7 @@ class CaseBuilder:
         modes = step.section(STEP_BYTES - MODE_BYTES, MODE_BYTES)
         dtypes = tuple([self.types[o].dtype for o in node.operands])
         role = modes.pick(roles_for(self.places, op.name, dtypes, node.type.dtype))
-        node_modes(self.choices, v, op.name, self.places, role, [self.roles[o] for o in node.operands], modes)
+        node_modes(self.choices, v, op.name, self.places, role, [self.roles[o] for o in node.operands], dtypes, modes)
         return role
 
     # ----------------------------------------------------------------------------------------------------- finishing
@@ -290,9 +295,7 @@ class CaseBuilder:
         out = {(name, (number[site[0]], *site[1:])): c for (name, site), c in self.choices.items() if site[0] in number}
         seed = schedule_modes(out, program.returns, len(program.outputs), self.header)
         for k, v in enumerate(outputs):
-            role = self.roles[v]
-            if not role or "async" not in self.places[role].features.transfers:
-                out.pop(("transfer", (program.returns, k)), None)
+            prune_return(out, (program.returns, k), self.places, self.roles[v])
         names = tuple(p.spec for p in self.places[1:])
         order = [*inputs, *nodes]
         values = tuple(self.values[v] for v in order)

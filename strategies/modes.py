@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from offload_fuzz.device import Place, are_peers
+from offload_fuzz.device import Place, are_peers, relay
 from offload_fuzz.plan import FREEDOMS, Key, Plan
 from offload_fuzz.program import Program
 
 from .choices import Choices
 
 LAYOUTS = FREEDOMS["layout"].choices
+DESTINATIONS = FREEDOMS["destination"].choices
+UPDATES = FREEDOMS["update"].choices
+DELAYS = FREEDOMS["delay"].choices
 #: Bytes of decisions that one node's modes take at most (three operands).
-MODE_BYTES = 24
+MODE_BYTES = 40
 
 
 def node_modes(
@@ -23,35 +26,59 @@ def node_modes(
     places: Sequence[Place],
     role: int,
     homes: Sequence[int],
+    dtypes: Sequence[str],
     choices: Choices,
 ) -> None:
-    """Add the choices of node `v` on `role`, whose operands were made on `homes`, to `out`."""
+    """Add the choices of node `v` on `role`, whose operands are of `dtypes` and were made on `homes`, to `out`."""
     features = places[role].features
     if role:
         out["device", (v,)] = role
         if features.streams > 1 and choices.chance(30):
             out["stream", (v,)] = 1 + choices.below(min(features.streams, 4) - 1)
-        if features.compile and choices.chance(30):
+        if features.update and choices.chance(24):
+            way = UPDATES[1 + choices.below(len(UPDATES) - 1)]
+            if op in features.update.get(way, ()):
+                out["update", (v,)] = way
+        if features.drop and choices.chance(20):
+            out["lifetime", (v,)] = "dropped"
+        if features.delay and choices.chance(14):
+            out["delay", (v,)] = DELAYS[1 + choices.below(len(DELAYS) - 1)]
+        if features.compile and choices.chance(50):
             out["compile", (v,)] = True
     if op in features.in_place and choices.chance(40):
         out["reuse", (v,)] = True
     elif op in features.donate and choices.chance(30):
         out["donate", (v,)] = True
     for k, home in enumerate(homes):
-        crossing(out, (v, k), places, home, role, choices)
+        crossing(out, (v, k), places, home, role, dtypes[k], choices)
 
 
 def crossing(
-    out: dict[Key, Any], site: tuple[int, int], places: Sequence[Place], home: int, role: int, choices: Choices
+    out: dict[Key, Any],
+    site: tuple[int, int],
+    places: Sequence[Place],
+    home: int,
+    role: int,
+    dtype: str,
+    choices: Choices,
 ) -> None:
-    """Add the choices of one operand that goes from role `home` to `role`."""
+    """Add the choices of one operand of `dtype` that goes from role `home` to `role`."""
     via_host = home == 0 or role == 0 or not _peers(places, home, role)
+    if home and role and home != role and choices.chance(36):
+        third = relay(tuple(places), home, role, dtype) is not None
+        if third and choices.chance(50):
+            out["route", site], via_host = "third device", False
+        elif not via_host:
+            out["route", site], via_host = "host", True
     if home != role:
         mover = places[role or home].features
         if "async" in mover.transfers and choices.chance(40):
             out["transfer", site] = "async"
         elif role and via_host and "shared" in mover.transfers and choices.chance(30):
             out["transfer", site] = "shared"
+        way = "download" if not role else "upload" if via_host else "copy"
+        if way in mover.destination and choices.chance(16):
+            out["destination", site] = DESTINATIONS[1 + choices.below(2)]
         if role and via_host and choices.chance(18) and mover.source_free:
             out["overwrite", site] = True
     elif role:
@@ -88,6 +115,8 @@ def schedule_modes(out: dict[Key, Any], program_returns: int, outputs: int, choi
     for k in range(outputs):
         if choices.chance(25):
             out["transfer", (program_returns, k)] = "async"
+        if choices.chance(12):
+            out["destination", (program_returns, k)] = DESTINATIONS[1 + choices.below(2)]
     return seed
 
 
@@ -97,7 +126,8 @@ def plan_for(program: Program, placement: Sequence[int], places: Sequence[Place]
     first = len(program.inputs)
     for at, (node, role) in enumerate(zip(program.nodes, placement, strict=True)):
         homes = [0 if o < first else placement[o - first] for o in node.operands]
-        node_modes(out, first + at, node.op, places, role, homes, choices)
+        dtypes = [program.types[o].dtype for o in node.operands]
+        node_modes(out, first + at, node.op, places, role, homes, dtypes, choices)
     seed = schedule_modes(out, program.returns, len(program.outputs), choices)
     return Plan(prune(out, program, placement, places), seed)
 
@@ -105,11 +135,18 @@ def plan_for(program: Program, placement: Sequence[int], places: Sequence[Place]
 def prune(
     out: Mapping[Key, Any], program: Program, placement: Sequence[int], places: Sequence[Place]
 ) -> dict[Key, Any]:
-    """`out` without the return's crossings of values that are on the host, or whose device has no async transfers."""
+    """`out` without what the returns' crossings cannot be, of values that are on the host for one."""
     first = len(program.inputs)
     kept = dict(out)
     for k, v in enumerate(program.outputs):
-        role = 0 if v < first else placement[v - first]
-        if not role or "async" not in places[role].features.transfers:
-            kept.pop(("transfer", (program.returns, k)), None)
+        prune_return(kept, (program.returns, k), places, 0 if v < first else placement[v - first])
     return kept
+
+
+def prune_return(out: dict[Key, Any], site: tuple[int, int], places: Sequence[Place], role: int) -> None:
+    """Take from `out` what the crossing of a returned value, made on `role`, cannot be."""
+    features = places[role].features
+    if not role or "async" not in features.transfers:
+        out.pop(("transfer", site), None)
+    if not role or "download" not in features.destination:
+        out.pop(("destination", site), None)

@@ -64,7 +64,7 @@ def _fresh_contracts(anchor: ArrayType, _: dict[str, Any], choices: Choices) -> 
 
 def _fresh_joins(anchor: ArrayType, attributes: dict[str, Any], choices: Choices) -> tuple[int, ...]:
     at = attributes["axis"] % anchor.ndim
-    return tuple(choices.pick((1, 2, 3)) if i == at else n for i, n in enumerate(anchor.shape))
+    return tuple(choices.pick((1, 2, 3, 1, 2, 3, 0)) if i == at else n for i, n in enumerate(anchor.shape))
 
 
 def _fresh_region(anchor: ArrayType, attributes: dict[str, Any], _: Choices) -> tuple[int, ...]:
@@ -95,11 +95,22 @@ RELATIONS: dict[
     **NEURAL,
 }
 
+#: Relations of operands that are fresh inputs always, never the result of another node.
+ALWAYS_FRESH = frozenset(r for r, (fits, _) in RELATIONS.items() if fits is _never)
+
 
 @cache
 def anchor_position(op: Op) -> int:
     """The operand that the others are drawn beside: the first whose dtype is free."""
     return next((i for i, o in enumerate(op.operands) if o.dtype == "same"), 0)
+
+
+@cache
+def either_way(op: Op) -> bool:
+    """Whether the op takes two operands that may change places: what is drawn beside the first is never larger."""
+    return len(op.operands) == 2 and all(
+        o.relation in ("any", "broadcast", "joins") and o.dtype == "same" for o in op.operands
+    )
 
 
 @cache

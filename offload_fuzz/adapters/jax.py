@@ -109,6 +109,8 @@ class JaxDevice:
             place=self.place,
             shapes="pool",
             compile=True,
+            drop=True,
+            destination=frozenset(("download",)),
             donate=frozenset(op for op, found in asked.items() if found) if self._donates() else frozenset(),
         )
         for op, function in _custom.items():
@@ -131,9 +133,12 @@ class JaxDevice:
             return buffer
         return self.jax.device_put(array.copy(), self.device)
 
-    def download(self, buffer: JaxArray) -> Array:
-        """A host array of the elements; waits for them."""
-        return np.array(buffer)
+    def download(self, buffer: JaxArray, *, into: Array | None = None) -> Array:
+        """A host array of the elements, `into` if that is given; waits for them."""
+        if into is None:
+            return np.array(buffer)
+        into[...] = np.asarray(buffer)
+        return into
 
     def launch(
         self, op: str, operands: list[JaxArray], attributes: dict[str, Any], *, donate: int | None = None

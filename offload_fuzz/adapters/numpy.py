@@ -92,6 +92,13 @@ def _like(array: Array) -> Array:
     return np.ndarray(array.shape, array.dtype, raw, start, array.strides)
 
 
+def _placed(array: Array, destination: str) -> Array:
+    """Uninitialised memory for `array`: one element into a larger array, or every second element of its rows."""
+    if destination == "strided" and array.ndim:
+        return np.empty((*array.shape[:-1], 2 * array.shape[-1] + 1), array.dtype)[..., 1::2]
+    return np.empty(array.size + 2, array.dtype)[1:-1].reshape(array.shape)
+
+
 class NumpyDevice:
     """The device `numpy`: the role of the host, and a device like any other when it is named as one."""
 
@@ -107,21 +114,29 @@ class NumpyDevice:
             source_free={"blocking": "return"},
             aliasing={"*": "fresh", "reshape": "may", **dict.fromkeys(VIEWS, "view")},
             deterministic=True,
+            destination=frozenset(("upload", "download")),
+            drop=True,
             contract="numpy",
             place="numpy",
         )
 
-    def upload(self, array: Array) -> Array:
-        """A copy of `array` in its layout; read-only where stride 0 gives one byte to several elements."""
-        copy = _like(array)
+    def upload(self, array: Array, destination: str | None = None) -> Array:
+        """A copy of `array` in its layout, or in memory of the form `destination`.
+
+        Read-only where stride 0 gives one byte to several elements.
+        """
+        copy = _like(array) if destination is None else _placed(array, destination)
         copy[...] = array
         if array.size and any(step == 0 < n - 1 for n, step in zip(array.shape, copy.strides, strict=True)):
             copy.flags.writeable = False
         return copy
 
-    def download(self, buffer: Array) -> Array:
-        """A copy of `buffer`."""
-        return np.array(buffer)
+    def download(self, buffer: Array, into: Array | None = None) -> Array:
+        """A copy of `buffer`, in `into` if that is given."""
+        if into is None:
+            return np.array(buffer)
+        into[...] = buffer
+        return into
 
     def launch(self, op: str, operands: list[Array], attributes: dict[str, Any], out: Array | None = None) -> Array:
         """The row's NumPy meaning of `op`, into `out` (an operand) if given and if it can be written."""

@@ -1,7 +1,8 @@
 """From a name to a device: `numpy`, `simulated:0+FAULT`, `torch:cuda:0`, `my.py:MyChip`, `pkg.mod:Chip`, entry points.
 
 `file.py:Name` and a dotted `pkg.mod:Name` are code; all else is an adapter's name: a built-in one, or an entry point of
-group `offload_fuzz.adapters`, whose object is called with the whole name. Each call makes a new device object.
+group `offload_fuzz.adapters`, whose object is called with the whole name. Each call makes a new device object. A fault
+can be planted around any of them: `torch:cpu+FAULT`.
 """
 
 from __future__ import annotations
@@ -86,6 +87,8 @@ BUILT_IN: dict[str, tuple[Callable[[str], Any], str | None, str]] = {
 def is_code(spec: str) -> bool:
     """Whether opening `spec` imports code that it names: never done because a file says so."""
     inner = spec.removeprefix("validating:")
+    if not inner.endswith(".py"):
+        inner = re.sub(r"(\+[a-z_0-9]+)+\Z", "", inner)  # faults around it
     return bool(FILE.match(inner) or DOTTED.match(inner)) or _names_a_module(inner)
 
 
@@ -100,7 +103,7 @@ def _names_a_module(spec: str) -> bool:
 
 def announce(specs: Iterable[str]) -> None:
     """Say which devices one process is about to open, to adapters that start all their platforms at once."""
-    named = [spec for spec in specs if spec.split(":")[0] == "jax"]
+    named = [spec.partition("+")[0] for spec in specs if spec.split(":")[0] == "jax"]
     if named:
         from offload_fuzz.adapters import jax
 
@@ -119,6 +122,12 @@ def resolve(spec: str) -> Place:
 def _resolve(spec: str) -> Place:
     if spec.startswith("validating:"):  # before what it names, which may be code
         return place(_validating(spec), spec)
+    if "+" in spec and not spec.startswith("simulated"):
+        from offload_fuzz.adapters.faulty import Faulty, split_faults
+
+        base, faults = split_faults(spec)
+        if faults:
+            return place(Faulty(_resolve(base).device, faults), spec)
     if match := FILE.match(spec) or DOTTED.match(spec):
         return _from_code(spec, match["module"], match["name"] or "")
     adapter = spec.split(":")[0]

@@ -21,6 +21,7 @@ from attrs import evolve
 from offload_fuzz.adapters import torch_elementwise, torch_shaping
 from offload_fuzz.adapters.torch_neural import PROBES as NEURAL
 from offload_fuzz.adapters.torch_ops import ALIASING, Tensor, TorchOps
+from offload_fuzz.adapters.torch_updates import memory_for, updated, ways
 from offload_fuzz.contract_files import shipped_contracts
 from offload_fuzz.device import Features
 from offload_fuzz.errors import InternalError, MissingDevice, UsageError
@@ -32,6 +33,8 @@ CARRIERS = {"bfloat16": "int16", "float8_e4m3fn": "uint8", "float8_e5m2": "uint8
 INSTALL = "see pytorch.org/get-started for PyTorch's own ways to install it"
 READ_ONLY = np.broadcast_to(np.zeros(1), (1,))
 STREAMS = 4  # as many as the `stream` freedom has choices
+#: How long a delay is: about a millisecond at the clock rates of GPUs, in cycles.
+DELAY_CYCLES = 2_000_000
 
 SQUARE, ROW = (2, 2), (17,)
 REDUCE = {"axis": (0,), "keepdims": False}
@@ -126,13 +129,18 @@ class TorchDevice:
         dtypes = frozenset(d for d in self._ops.dtypes if self._has(partial(self._ones, (1,), d), f"dtype {d}"))
         asked = {op: frozenset(d for d in dtypes if self._has_op(op, d, dtypes)) for op in self._runs}
         ops = {op: found for op, found in asked.items() if found}
+        self._written = frozenset(op for op in self._ops.into if op in ops and self._writes_in_place(op, ops[op]))
         self.features = Features(
             ops=ops,
             dtypes=dtypes,
             streams=len(self._streams),
             transfers=("blocking", "async") if self._streams else ("blocking",),
-            in_place=frozenset(op for op in self._ops.into if op in ops and self._writes_in_place(op, ops[op])),
+            in_place=self._written,
+            drop=self._on_cpu,  # where there are streams, memory is kept for the one that it was made on alone
+            destination=frozenset(("upload", "download")),
+            update=ways(ops, self._written),
             release=bool(self._streams),
+            delay=bool(self._streams) and hasattr(getattr(self.torch, self.device.type, None), "_sleep"),
             # a blocking copy returns when done; an async one reads pinned memory that this adapter filled before
             source_free={"blocking": "return", "async": "return"},
             aliasing=ALIASING,
@@ -144,20 +152,30 @@ class TorchDevice:
             self.implement(op, function)
 
     # ------------------------------------------------------------------------------------------------- protocol
-    def upload(self, array: Array, stream: int = 0, blocking: bool = True) -> Tensor:
-        """A tensor of `array`'s elements on the device in its layout: gaps, stride 0, offset, no negative stride."""
+    def upload(self, array: Array, stream: int = 0, blocking: bool = True, destination: str | None = None) -> Tensor:
+        """A tensor of `array`'s elements on the device in its layout: gaps, stride 0, offset, no negative stride.
+
+        destination: in a view of a larger tensor instead.
+        """
         if self._streams:
             self._enter(stream)
         source = self._alias(array)
         if self._on_cpu or blocking:
+            if destination is not None:
+                return memory_for(source, destination, self.device).copy_(source)
             return self._copy(source)
         staging = self.torch.empty_like(source, pin_memory=True).copy_(source)
+        if destination is not None:
+            return memory_for(source, destination, self.device).copy_(staging, non_blocking=True)
         return staging.to(self.device, non_blocking=True)
 
-    def download(self, buffer: Tensor, stream: int = 0, blocking: bool = True) -> Array:
-        """A host array of the tensor's elements, which PyTorch never writes again."""
+    def download(self, buffer: Tensor, stream: int = 0, blocking: bool = True, into: Array | None = None) -> Array:
+        """A host array of the tensor's elements, which PyTorch never writes again; `into` if that is given."""
         if self._streams:
             self._enter(stream)
+        if into is not None:
+            self._alias(into).copy_(buffer, non_blocking=not blocking)
+            return into
         if buffer.is_conj() or buffer.is_neg():  # such views are resolved when they are read
             buffer = buffer.resolve_conj().resolve_neg()
         if self._on_cpu:
@@ -180,10 +198,16 @@ class TorchDevice:
         attributes: dict[str, Any],
         out: Tensor | None = None,
         stream: int = 0,
+        update: str | None = None,
     ) -> Tensor:
-        """Run `op`, into `out` (an operand) if given, unless several of its elements share memory."""
+        """Run `op`, into `out` (an operand) if given, unless several of its elements share memory.
+
+        update: the result is put into memory made for it, by assignment or by the op's own `out=`.
+        """
         if self._streams:
             self._enter(stream)
+        if update is not None:
+            return updated(self._ops, op, operands, attributes, update)
         if out is None or 0 in out.stride():
             return self._runs[op](operands, attributes)
         return self._ops.into[op](operands, out)
@@ -197,6 +221,11 @@ class TorchDevice:
     def wait(self, stream: int, event: Any) -> None:
         """Make what follows on the stream wait for the event."""
         self._streams[stream].wait_event(event)
+
+    def delay(self, stream: int) -> None:
+        """Let the stream spin for about a millisecond, as PyTorch's own tests of streams do."""
+        self._enter(stream)
+        getattr(self.torch, self.device.type)._sleep(DELAY_CYCLES)
 
     def synchronize(self, stream: int | None = None, event: Any = None) -> None:
         """Wait on the host for an event, for a stream, or for all streams."""

@@ -134,8 +134,11 @@ class TorchOps:
 
     def _setitem(self, operands: list[Tensor], attributes: dict[str, Any]) -> Tensor:
         x, value = operands
-        out = x.clone()
-        region, reversed_axes = forward(attributes["index"], x.shape)
+        return self.assign_region(x.clone(), value, attributes["index"])
+
+    def assign_region(self, out: Tensor, value: Tensor, index: Any) -> Tensor:
+        """`out` with the elements of `value` in the region."""
+        region, reversed_axes = forward(index, out.shape)
         out[region].copy_(self.t.flip(value, reversed_axes) if reversed_axes else value)
         return out
 

@@ -14,7 +14,8 @@ import numpy as np
 from attrs import define, evolve, field, frozen
 
 from offload_fuzz.device import Place, are_peers, place
-from offload_fuzz.errors import InvalidProgram, OffloadError, UsageError
+from offload_fuzz.errors import AdapterError, InvalidProgram, OffloadError, UsageError
+from offload_fuzz.ledger import checked
 from offload_fuzz.ops.base import find_op
 from offload_fuzz.types import NAMES, Array, ArrayType, type_of
 
@@ -74,7 +75,7 @@ class ValidatingDevice:
         return frozenset(n for n in names if callable(getattr(self.inner, n, None)))
 
     # ------------------------------------------------------------------------------------------------- transfers
-    def upload(self, array: Array, share: bool = False, **modes: Any) -> Checked:
+    def upload(self, array: Array, share: bool = False, destination: str | None = None, **modes: Any) -> Checked:
         """Checks the modes and the buffer, and that the host array is not written."""
         call = _Call(self.name, f"upload({_shown(array)})")
         call.hold(isinstance(array, np.ndarray), FUZZER, f"source is {type(array).__name__}", "a NumPy array")
@@ -87,16 +88,22 @@ class ValidatingDevice:
             call.hold("shared" in self.features.transfers, FUZZER, "share= is given", "declared by transfers")
         self._check_modes(call, modes)
         before = array.tobytes()
-        buffer = self.inner.upload(array, **modes, **({"share": True} if share else {}))
+        to = self._destination(call, "upload", destination)
+        buffer = self.inner.upload(array, **modes, **to, **({"share": True} if share else {}))
         call.hold(buffer is not None, ADAPTER, "upload returned None", "a buffer")
         call.hold(array.tobytes() == before, ADAPTER, "upload changed the host array", "one that is left as it was")
         return self._placed(call, Checked(buffer, type_, self))
 
-    def download(self, buffer: Checked, **modes: Any) -> Array:
-        """Checks the buffer, the modes, and the type of the array."""
+    def download(self, buffer: Checked, into: Array | None = None, **modes: Any) -> Array:
+        """Checks the buffer, the modes, and the type of the array, or that of `into`."""
         call = _Call(self.name, "download")
         self._check_buffer(call, buffer)
         self._check_modes(call, modes)
+        if into is not None:
+            call.hold("download" in self.features.destination, FUZZER, "into= is given", "declared by destination")
+            call.hold(type_of(into) == buffer.type, FUZZER, f"into is {_shown(into)}", str(buffer.type))
+            self.inner.download(buffer.buffer, into=into, **modes)
+            return into
         array: Any = self.inner.download(buffer.buffer, **modes)
         found = np.asarray(array) if isinstance(array, np.generic) else array
         call.hold(isinstance(found, np.ndarray), ADAPTER, f"download gave {type(array).__name__}", "a NumPy array")
@@ -106,7 +113,7 @@ class ValidatingDevice:
         )  # fmt: skip  # who, what was seen, what should be
         return array  # type: ignore[no-any-return]  # as the adapter gave it
 
-    def copy(self, buffer: Checked, source: Any, **modes: Any) -> Checked:
+    def copy(self, buffer: Checked, source: Any, destination: str | None = None, **modes: Any) -> Checked:
         """Checks that the source is a peer, and the buffer that comes of it."""
         call = _Call(self.name, "copy")
         call.hold(self.features.peers is not None, FUZZER, "copy is called", "declared by peers")
@@ -118,7 +125,8 @@ class ValidatingDevice:
         peers = (self.features.peers, source.features.peers)
         call.hold(are_peers(*peers), FUZZER, f"source has peers {peers[1]!r}", repr(peers[0]))
         self._check_modes(call, modes)
-        result = self.inner.copy(buffer.buffer, source.inner, **modes)
+        to = self._destination(call, "copy", destination)
+        result = self.inner.copy(buffer.buffer, source.inner, **modes, **to)
         call.hold(result is not None, ADAPTER, "copy returned None", "a buffer")
         return self._placed(call, Checked(result, buffer.type, self))
 
@@ -130,6 +138,7 @@ class ValidatingDevice:
         attributes: Mapping[str, Any],
         out: Checked | None = None,
         donate: int | None = None,
+        update: str | None = None,
         **modes: Any,
     ) -> Checked:
         """Checks op, operands, attributes, `out`, `donate`, modes; that the adapter leaves its arguments."""
@@ -151,6 +160,10 @@ class ValidatingDevice:
             call.hold(any(b is out for b in operands), FUZZER, "out is another buffer", "one of the operands")
             call.hold(out.type == result, FUZZER, f"out is {out.type}", str(result))
             arguments["out"] = out.buffer
+        if update is not None:
+            declared = op in self.features.update.get(update, ())
+            call.hold(declared, FUZZER, f"update={update!r} is given", f"declared for {op}")
+            arguments["update"] = update
         if donate is not None:
             call.hold(op in self.features.donate, FUZZER, "donate= is given", f"only for ops in donate, not {op}")
             there = type(donate) is int and 0 <= donate < len(operands)
@@ -214,6 +227,13 @@ class ValidatingDevice:
         self._check_event(call, event)
         self.inner.wait(stream, event.event)
 
+    def delay(self, stream: int) -> None:
+        """Checks that it is declared, and the stream."""
+        call = _Call(self.name, f"delay({stream!r})")
+        call.hold(bool(self.features.delay), FUZZER, "delay is called", "declared")
+        self._check_stream(call, stream)
+        self.inner.delay(stream)
+
     def synchronize(self, stream: int | None = None, event: Marked | None = None) -> None:
         """Checks the stream or the event."""
         call = _Call(self.name, "synchronize")
@@ -240,6 +260,19 @@ class ValidatingDevice:
         if "reset" in self._methods:
             self.inner.reset(seed)
 
+    def ledger(self) -> Mapping[str, Any]:
+        """What the adapter says, which must have the form of a ledger; misreads name the adapter's own buffers."""
+        call = _Call(self.name, "ledger")
+        call.hold(bool(self.features.ledger), FUZZER, "ledger is called", "declared")
+        try:
+            return checked(self.inner.ledger(), self.features.ledger, self.name)
+        except AdapterError as error:
+            raise BrokenPromise(f"{ADAPTER} broke a promise: {error}") from None
+
+    def touched(self, array: Array, writes: bool) -> None:
+        """Passed on."""
+        self.inner.touched(array, writes)
+
     def place_of(self, buffer: Checked) -> str:
         """What the adapter says, which must be a string."""
         found = self.inner.place_of(buffer.buffer)
@@ -255,6 +288,12 @@ class ValidatingDevice:
             found = self.inner.place_of(buffer.buffer)
             call.hold(found == expected, ADAPTER, f"the buffer is at {found!r}", f"at {expected!r}")
         return buffer
+
+    def _destination(self, call: _Call, kind: str, destination: str | None) -> dict[str, str]:
+        if destination is None:
+            return {}
+        call.hold(kind in self.features.destination, FUZZER, "destination= is given", "declared")
+        return {"destination": destination}
 
     def _check_buffer(self, call: _Call, buffer: Any) -> None:
         call.hold(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from attrs import define, field
 
+from offload_fuzz.device import Place
+from offload_fuzz.execute import Run
 from offload_fuzz.plan import Plan
 from offload_fuzz.program import Program
 
@@ -24,6 +26,10 @@ class Counts:
     rejected: int = 0
     skipped: int = 0
     out_of_memory: int = 0
+    told: int = 0
+    watched: int = 0
+    transfers: int = 0
+    moved_bytes: int = 0
     wild: int = 0
     large: int = 0
     pairs_covered: int = 0
@@ -34,6 +40,7 @@ class Counts:
     executions: int = 0
     crashes: int = 0
     hangs: int = 0
+    untold: dict[str, int] = field(factory=Counter)
     nodes: dict[str, int] = field(factory=Counter)
     ops: dict[str, int] = field(factory=Counter)
     freedoms: dict[str, int] = field(factory=Counter)
@@ -65,6 +72,23 @@ class Counts:
         self.cases += 1
         for name in {name for name, _ in plan.choices}:
             self.freedoms[name] = self.freedoms.get(name, 0) + 1
+
+    def ledger(self, run: Run, places: Sequence[Place]) -> None:
+        """Count what the devices told of a run, and who did not tell of all transfers and launches."""
+        ledger = run.ledger
+        if ledger is None:
+            return
+        told = watched = True
+        for place, p in enumerate(places[1:], 1):
+            watched = watched and ledger.tells(place, "misreads")
+            if not (ledger.tells(place, "transfers") and ledger.tells(place, "launches")):
+                self.untold[p.name] = self.untold.get(p.name, 0) + 1
+                told = False
+            moved = ledger.moved(place) or ()
+            self.transfers += len(moved)
+            self.moved_bytes += sum(nbytes for _, nbytes in moved)
+        self.told += told
+        self.watched += watched
 
     @property
     def median_nodes(self) -> int:

@@ -12,10 +12,12 @@ from typing import Any
 
 from attrs import define, field
 
+from offload_fuzz.campaign.cells import Cells
 from offload_fuzz.campaign.counts import Counts
 from offload_fuzz.campaign.death import Death, Undertaker
 from offload_fuzz.campaign.journal import IDLE, RUNNING, SHRINKING
 from offload_fuzz.campaign.process import Worker
+from offload_fuzz.campaign.reachable import features_json
 from offload_fuzz.campaign.report import Found, Report
 from offload_fuzz.campaign.settings import UNIT_CASES, Settings
 from offload_fuzz.campaign.unit import Unit, open_workbench
@@ -37,6 +39,7 @@ class UnitResult:
     number: int
     size: int
     counts: Counts = field(factory=Counts)
+    cells: Cells = field(factory=Cells)
     findings: list[tuple[int, str, str]] = field(factory=list)
     pending: dict[int, dict[str, Any]] = field(factory=dict)
     deaths: list[Death] = field(factory=list)
@@ -100,6 +103,7 @@ class Campaign:
     # -------------------------------------------------------------------------------------------------------- inline
     def _run_inline(self, started: float) -> None:
         bench = open_workbench(self.options)
+        self.report.features = [features_json(p.features) for p in bench.places[1:]]
         journal = NoJournal()
         while not self.stopping and self.plan.size(self.next_unit):
             result = self._new_unit()
@@ -199,6 +203,7 @@ class Campaign:
         kind = record["record"]
         if kind == "ready":
             worker.ready = True
+            self.report.features = record["features"]
         elif kind == "error":
             self._fail(record["message"], record["exit_code"])
         elif kind == "done":
@@ -211,6 +216,7 @@ class Campaign:
         kind = record["record"]
         if kind == "program":
             result.counts.merge(record["counts"])
+            result.cells.merge(record["cells"])
             result.skip = (record["program"] + 1, 0)
             result.pending.pop(record["program"], None)
         elif kind == "failure":
@@ -276,11 +282,13 @@ class Campaign:
                 self._merge_unit(result)
             elif result.died and number == self.next_merge:  # its deaths have been reported, so its runs count
                 self.report.counts.merge(result.counts.as_json())
+                self.report.cells.merge(result.cells.rows())
         self.units.clear()
         self.progress(self.report)
 
     def _merge_unit(self, result: UnitResult) -> None:
         self.report.counts.merge(result.counts.as_json())
+        self.report.cells.merge(result.cells.rows())
         self._merge_deaths(result)
         for _, id, text in sorted(result.findings):
             self._add(id, text)

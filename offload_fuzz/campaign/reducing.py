@@ -19,6 +19,7 @@ from offload_fuzz.case import Case, dump_case, parse_case, read_case
 from offload_fuzz.errors import EXIT_INCONCLUSIVE, OffloadError, UsageError
 from offload_fuzz.finding.diagnose import diagnose
 from offload_fuzz.finding.examine import Examiner
+from offload_fuzz.finding.flaky import RUNS, allow_for_flakes, is_flaky
 from offload_fuzz.finding.identity import identity
 from offload_fuzz.finding.reduction import Fails, Reduction
 from offload_fuzz.finding.replay import places_of, with_devices
@@ -28,8 +29,8 @@ from offload_fuzz.oracles import FAIL, Oracle, Verdict, default_oracles
 from offload_fuzz.trial import new_trial
 from offload_fuzz.untrusted import read_text
 
-#: Runs of the case at first; if not all fail, each candidate gets up to `FLAKY_ATTEMPTS` runs to fail once.
-FIRST_RUNS, FLAKY_ATTEMPTS = 3, 5
+#: Runs of the case at first, one of which has to fail; of a case that is stored as flaky there are `RUNS`.
+FIRST_RUNS = 3
 DEATHS = ("crash", "hang")
 
 
@@ -153,26 +154,22 @@ def _reduction(
 def _judged(job: Job, case: Case, known: dict[str, Any], kind: str, budget: float) -> tuple[Reduction, Finish]:
     """By our oracles, in this process."""
     examiner = Examiner(places_of(case, job.contract), job.oracles or default_oracles())
-    verdicts = [examiner.fails_like(case, kind) if kind else examiner.examine(case) for _ in range(FIRST_RUNS)]
-    failing = [v for v in verdicts if v is not None and v.failed]
-    if not failing:
-        raise _passes(job.source, f"0 of {FIRST_RUNS} runs failed" + (f" with {kind}" if kind else ""))
-    reduction = reduction_of(case, failing[0], examiner, budget)
-    if len(failing) < FIRST_RUNS:
-        reduction.fails = _often(reduction.fails)
+    runs = RUNS if is_flaky(known) else FIRST_RUNS
+    found = (examiner.fails_like(case, kind) if kind else examiner.examine(case) for _ in range(runs))
+    failing = next((v for v in found if v is not None and v.failed), None)
+    if failing is None:
+        raise _passes(job.source, f"0 of {runs} runs failed" + (f" with {kind}" if kind else ""))
+    reduction = reduction_of(case, failing, examiner, budget)
+    allow_for_flakes(reduction, more=1)
 
     def finish(r: Reduction) -> tuple[Case, dict[str, Any]]:
         judge = on_places_of(r.case, examiner)
-        diagnosis = diagnose(r.case, r.verdict, judge)
+        diagnosis = diagnose(r.case, r.verdict, judge, attempts=r.attempts)
         small = with_expected(r.case, new_trial(r.case.program, judge.places))
         finding = make_finding(small, r.verdict, diagnosis, 0, known.get("origin") or {})
         return small, {"id": finding.id, **finding.verdict}
 
     return reduction, finish
-
-
-def _often(fails: Fails) -> Fails:
-    return lambda c: next((v for _ in range(FLAKY_ATTEMPTS) if (v := fails(c)) is not None), None)
 
 
 def _outside(

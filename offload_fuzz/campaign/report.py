@@ -7,6 +7,7 @@ from typing import Any
 
 from attrs import asdict, define, field
 
+from offload_fuzz.campaign.cells import Cells
 from offload_fuzz.campaign.counts import Counts
 from offload_fuzz.campaign.settings import Settings
 from offload_fuzz.errors import EXIT_FINDING, EXIT_INCONCLUSIVE, EXIT_NOTHING_TESTED, EXIT_OK
@@ -37,7 +38,11 @@ class Found:
 
 @define
 class Report:
-    """settings, honesty counts and findings of a campaign; seconds: wall time; error: why it stopped early."""
+    """settings, honesty counts and findings of a campaign; seconds: wall time; error: why it stopped early.
+
+    cells: those of the boundary that were reached; features: what those of each device say of them, none where no
+    device was opened.
+    """
 
     settings: Settings
     counts: Counts = field(factory=Counts)
@@ -48,6 +53,8 @@ class Report:
     error_code: int = 0
     folder: str = ""
     warnings: list[str] = field(factory=list)
+    cells: Cells = field(factory=Cells)
+    features: list[dict[str, Any]] = field(factory=list)
 
     @property
     def counting(self) -> list[Found]:

@@ -34,6 +34,11 @@ FEATURES: dict[str, Callable[[Features], bool]] = {
     "in_place": lambda f: bool(f.in_place),
     "compile": lambda f: bool(f.compile),
     "donate": lambda f: bool(f.donate),
+    "delay": lambda f: f.delay and f.streams > 1,
+    "update": lambda f: any(f.update.values()),
+    "destination": lambda f: bool(f.destination),
+    "drop": lambda f: f.drop,
+    "peers": lambda f: f.peers is not None,
     "transfers": lambda f: "async" in f.transfers,
     "source_free": lambda f: any(when in ("return", "completion") for when in f.source_free.values()),
 }
@@ -93,9 +98,12 @@ def lacking(fault: Fault, features: Features) -> list[str]:
     return [name for name in fault.needs if not FEATURES[FREEDOMS[name].needs](features)]
 
 
-def detect(fault: Fault, seed: int, max_time: float, max_cases: int = MAX_CASES) -> Detection:
-    """Look for one fault until it is found, the time is up, or `max_cases` case runs are done."""
-    options = Settings(devices=devices_of(fault), seed=seed, isolation="inline")
+def detect(fault: Fault, seed: int, max_time: float, max_cases: int = MAX_CASES, **settings: Any) -> Detection:
+    """Look for one fault until it is found, the time is up, or `max_cases` case runs are done.
+
+    settings: further ones of the campaign, such as `steer`.
+    """
+    options = Settings(devices=devices_of(fault), seed=seed, isolation="inline", **settings)
     journal, watch, bench = NoJournal(), _Watch(), open_workbench(options)
     started = time.process_time()
     journal.deadline = time.monotonic() + max_time
@@ -109,7 +117,7 @@ def detect(fault: Fault, seed: int, max_time: float, max_cases: int = MAX_CASES)
     if not watch.text:
         return Detection(False, watch.cases, time.process_time() - started)
     case, known = parse_case(watch.text, fault.name)
-    lawful = {f"d{i}": f"{PROFILE}:{i}" for i in range(fault.devices)}
+    lawful = {f"d{i}": spec.partition("+")[0] for i, spec in enumerate(case.devices)}  # shrinking drops devices
     replays = [replay_case(c, fault.name, known).status for c in (case, with_devices(case, lawful, fault.name))]
     freedoms = tuple(name for (name, _), _ in case.plan.non_plain())
     return Detection(

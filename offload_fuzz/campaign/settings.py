@@ -8,7 +8,8 @@ from typing import Any
 
 from attrs import asdict, field, frozen
 
-from offload_fuzz.errors import UsageError
+from offload_fuzz.errors import UsageError, one_of
+from offload_fuzz.plan import FREEDOMS
 
 #: Case runs per unit of work; a unit has its own Hypothesis engine, which bounds its memory.
 UNIT_CASES = 250
@@ -32,9 +33,18 @@ def _at_least(least: int) -> Any:
     return check
 
 
+def _freedoms(_: object, __: Any, names: tuple[str, ...]) -> None:
+    for name in names:
+        if name not in FREEDOMS:
+            raise one_of("freedom", name, FREEDOMS, "--without")
+
+
 @frozen
 class Settings:
-    """The options of `run`; times in seconds. `hang_after`: silence of a worker that counts as a hang."""
+    """The options of `run`; times in seconds. `hang_after`: silence of a worker that counts as a hang.
+
+    without: freedoms whose choices are all plain. steer: whether plans are led to cells of the boundary that are new.
+    """
 
     devices: tuple[str, ...] = field(default=DEFAULT_DEVICES, converter=_tuple)
     seed: int = field(default=0, validator=_at_least(0))
@@ -56,6 +66,8 @@ class Settings:
     stop_after: int | None = field(default=None, validator=_at_least(1))
     isolation: str = "process"
     hang_after: float = field(default=20.0, validator=_at_least(1))
+    without: tuple[str, ...] = field(default=(), converter=_tuple, validator=_freedoms)
+    steer: bool = True
     shrink_budget: int = field(default=300, validator=_at_least(1))
 
     def to_json(self) -> str:

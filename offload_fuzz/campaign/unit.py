@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import unittest
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 import numpy as np
@@ -17,11 +17,13 @@ from hypothesis import HealthCheck, Phase, Verbosity, given, seed, settings
 from hypothesis import strategies as st
 
 from offload_fuzz.adapters.pool import host, open_places
+from offload_fuzz.campaign.cells import CellKey, Cells, Edges, as_rows
 from offload_fuzz.campaign.counts import Counts
 from offload_fuzz.campaign.coverage import count_pairs, count_placed
 from offload_fuzz.campaign.extension import find_oracles, find_strategy, load
 from offload_fuzz.campaign.journal import GENERATING, RUNNING, SHRINKING
 from offload_fuzz.campaign.settings import Settings
+from offload_fuzz.campaign.steering import steered
 from offload_fuzz.case import Case
 from offload_fuzz.contract_files import contract_named
 from offload_fuzz.device import Place
@@ -37,7 +39,7 @@ from offload_fuzz.plan import Plan
 from offload_fuzz.reference import quiet
 from offload_fuzz.strategies import known_dtypes, known_ops, placements, seeded_cases
 from offload_fuzz.strategies.choices import Choices
-from offload_fuzz.strategies.modes import plan_for
+from offload_fuzz.strategies.modes import MODE_BYTES, plan_for
 from offload_fuzz.strategies.placements import coverage, parse_spec
 from offload_fuzz.trial import Planned, new_trial, run_plan
 
@@ -50,6 +52,8 @@ MIN_NODES = 6
 #: Plans for each placement of a program where a place compiles each new op and shape.
 PLANS_PER_COMPILATION = 4
 ENTROPY_BYTES = 16
+#: Of so many plans of a program all but the first are steered, so that some remain as they are drawn.
+STEERED = 4
 
 
 class UnitDone(unittest.SkipTest):
@@ -109,7 +113,7 @@ def plans_of(case: Case, entropy: bytes, spec: str, places: tuple[Place, ...]) -
         found = found[: LARGE_PLANS - 1]
     if any(p.features.shapes == "pool" for p in places):  # what was compiled for one plan serves the others
         found = [placement for placement in found for _ in range(PLANS_PER_COMPILATION)]
-    size = 16 + 32 * len(program.nodes)
+    size = 16 + MODE_BYTES * len(program.nodes)
     plans = [case.plan]
     for i, placement in enumerate(found):
         plans.append(plan_for(program, placement, places, Choices.expanded(entropy + i.to_bytes(4, "big"), size)))
@@ -118,6 +122,11 @@ def plans_of(case: Case, entropy: bytes, spec: str, places: tuple[Place, ...]) -
     counts = Counts(pairs_covered=c.covered, pairs_reachable=c.reachable, pairs_unreachable=c.unreachable)
     count_pairs(counts, program, allowed, done)
     return plans, counts
+
+
+def leaving_out(plan: Plan, freedoms: Collection[str]) -> Plan:
+    """`plan` with all choices of these freedoms plain."""
+    return plan.without(*[key for key in plan.choices if key[0] in freedoms])
 
 
 def is_large(case: Case) -> bool:
@@ -160,6 +169,8 @@ class Unit:
         self.skip = skip
         self.program = -1
         self.shrinks = 0
+        self.cells = Cells()
+        self.fresh: dict[CellKey, int] = {}
         self.error: Exception | None = None
         self.wanted: tuple[int, int] | None = None
         self.found: Case | None = None
@@ -231,6 +242,7 @@ class Unit:
         plans, counts = plans_of(case, entropy, self.bench.settings.plans, self.bench.places)
         plans = plans[: self.left]
         self.left -= len(plans)
+        plans, self.fresh = self._reaching(case, plans)
         if self.wanted is not None:
             if self.program == self.wanted[0]:
                 self.found = evolve(case, plan=plans[min(self.wanted[1], len(plans) - 1)], values=None)
@@ -241,6 +253,22 @@ class Unit:
         if self.left <= 0:
             raise UnitDone()
 
+    def _reaching(self, case: Case, plans: list[Plan]) -> tuple[list[Plan], dict[CellKey, int]]:
+        """The plans as they are run, and the cells that no program of this unit has reached before."""
+        options, places = self.bench.settings, self.bench.places
+        values = case.values if case.values is not None else new_trial(case.program, places).values
+        edges = Edges(case.program, places, lambda v: values[v].value, options.without)
+        if options.without:
+            plans = [leaving_out(plan, options.without) for plan in plans]
+        fresh: dict[CellKey, int] = {}
+        masks = self.cells.masks
+        for i, plan in enumerate(plans):
+            if options.steer and i % STEERED:
+                plans[i] = steered(plan, edges, masks, fresh, self.number)
+            else:
+                edges.reached(plan, masks, fresh)
+        return plans, fresh
+
     def _trial(self, case: Case, plans: list[Plan], counts: Counts, start: int) -> None:
         bench, journal = self.bench, self.journal
         trial = new_trial(case.program, bench.places, case.values)
@@ -249,6 +277,7 @@ class Unit:
             journal.write(RUNNING, self.number, self.program, i, i - start)
             trial.planned.append(Planned(plans[i], run_plan(case.program, plans[i], bench.places, prover)))
             counts.plan(plans[i])
+            counts.ledger(trial.planned[-1].run, bench.places)
         journal.write(GENERATING, self.number, self.program, len(plans), len(plans) - start)
         found, unknown = judge(trial, bench.examiner.oracles)
         if start == 0:
@@ -262,16 +291,16 @@ class Unit:
         counts.judged += (len(plans) - start - full) * len(case.program.outputs)
         counts.unknown += unknown
         counts.vacuous += sum(e is not None and e.is_vacuous for e in trial.expected)
-        wrong = any(v.kind == "wrong value" for v in found)
         for verdict in found:
-            if wrong and verdict.kind == "plans disagree":
+            if _is_echo(verdict.kind, {v.kind for v in found}):
                 continue  # the same wrong result, said a second time
             if verdict.failed:
                 counts.failures += 1
                 self._failure(case, trial.planned, verdict, counts)
             else:
                 raise UsageError(f"oracle {verdict.claim} raised {verdict.message} [--oracles]; mend it")
-        self.emit("program", {"program": self.program, "cases": len(plans) - start, "counts": counts.as_json()})
+        record = {"program": self.program, "cases": len(plans) - start, "counts": counts.as_json()}
+        self.emit("program", {**record, "cells": as_rows(self.fresh)})
 
     def _failure(self, case: Case, planned: list[Planned], verdict: Verdict, counts: Counts) -> None:
         control = planned[verdict.control].plan if verdict.control is not None else None
@@ -300,6 +329,13 @@ class Unit:
         self.journal.write(SHRINKING, self.number, self.program)
 
 
+def _is_echo(kind: str, kinds: set[str]) -> bool:
+    """Whether another verdict of the same trial says more of what is most likely the same failure."""
+    if kind == "stale read":
+        return not kinds <= {"stale read", "hidden fallback", "extra transfer"}
+    return kind == "plans disagree" and "wrong value" in kinds
+
+
 def reduce_to_finding(
     case: Case,
     verdict: Verdict,
@@ -312,7 +348,7 @@ def reduce_to_finding(
     before = examiner.count[0]
     reduction = shrink(case, verdict, examiner, options.shrink_budget, tick)
     examiner = on_places_of(reduction.case, examiner)
-    diagnosis = diagnose(reduction.case, reduction.verdict, examiner)
+    diagnosis = diagnose(reduction.case, reduction.verdict, examiner, attempts=reduction.attempts)
     trial = new_trial(reduction.case.program, examiner.places)
     small = with_expected(reduction.case, trial)
     executions = examiner.count[0] - before

@@ -16,6 +16,7 @@ from typing import Any
 from attrs import evolve
 
 from offload_fuzz.campaign.journal import IDLE, Journal
+from offload_fuzz.campaign.reachable import features_json
 from offload_fuzz.campaign.settings import Settings
 from offload_fuzz.campaign.unit import Unit, Workbench, open_workbench
 from offload_fuzz.case import dump_case, parse_case
@@ -42,7 +43,7 @@ def serve(journal_path: str) -> int:
         return error.exit_code
     gc.freeze()  # what backends imported lives as long as the process: no collection need walk it
     gc.set_threshold(YOUNG_OBJECTS)
-    send("ready", devices=[p.name for p in bench.places[1:]])
+    send("ready", features=[features_json(p.features) for p in bench.places[1:]])
     for line in sys.stdin:
         request = json.loads(line)
         try:

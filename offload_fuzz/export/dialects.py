@@ -56,6 +56,8 @@ class Dialect(Protocol):
 
     def mark(self, c: s.Record | s.Wait | s.Synchronize | s.SynchronizeEvent, event: str) -> list[str]: ...
 
+    def delay(self, c: s.Delay) -> list[str]: ...
+
     def release(self, c: s.Release, given: str) -> list[str]: ...
 
 
@@ -105,19 +107,26 @@ class Protocolled:
             found.append(f"blocking={blocking}")
         return "".join(f", {a}" for a in found)
 
+    def _to(self, c: s.Upload | s.Copy) -> str:
+        return "" if c.destination is None else f", destination={c.destination!r}"
+
     def upload(self, c: s.Upload, given: str, made: str, type: ArrayType, plain: bool) -> list[str]:
-        return [f"{made} = {self.name}.upload({given}{self._arguments(c.stream, c.blocking)})"]
+        to = self._to(c)
+        return [f"{made} = {self.name}.upload({given}{self._arguments(c.stream, c.blocking)}{to})"]
 
     def download(self, c: s.Download, given: str, made: str, type: ArrayType) -> list[str]:
+        if c.destination is not None:
+            return [f"{self.name}.download({given}, into={made}{self._arguments(c.stream, c.blocking)})"]
         return [f"{made} = {self.name}.download({given}{self._arguments(c.stream, c.blocking)})"]
 
     def copy(self, c: s.Copy, given: str, origin: str, made: str) -> list[str]:
-        return [f"{made} = {self.name}.copy({given}, {origin}{self._arguments(c.stream, c.blocking)})"]
+        return [f"{made} = {self.name}.copy({given}, {origin}{self._arguments(c.stream, c.blocking)}{self._to(c)})"]
 
     def launch(
         self, c: s.Launch, given: Sequence[str], made: str, types: Sequence[ArrayType], fresh: Fresh
     ) -> list[str]:
         out = "" if c.in_place is None else f", out={given[c.in_place]}"
+        out += "" if c.update is None else f", update={c.update!r}"
         attributes = f"{{{', '.join(f'{k!r}: {source(v)}' for k, v in c.attributes.items())}}}"
         call = f"{self.name}.launch({c.op!r}, [{', '.join(given)}], {attributes}{out}{self._arguments(c.stream)})"
         return [f"{made} = {call}"]
@@ -144,6 +153,9 @@ class Protocolled:
             case s.Synchronize():
                 return [f"{self.name}.synchronize(stream={c.stream})"]
         return [f"{self.name}.synchronize(event={event})"]
+
+    def delay(self, c: s.Delay) -> list[str]:
+        return [f"{self.name}.delay({c.stream})"]
 
     def release(self, c: s.Release, given: str) -> list[str]:
         return [f"{self.name}.release({given}, stream={c.stream})"]

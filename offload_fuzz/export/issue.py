@@ -43,7 +43,9 @@ def issue(
         *reproduce(script, filename, printed),
         "## Expected and got",
         table(("", "value (bits)"), [("expected", finding.get("expected", "")), ("got", finding.get("got", ""))]),
+        *([f"What came is {code(str(finding['damage']))}."] if finding.get("damage") else []),
         *([f"Rule: {code(str(finding['rule']))}."] if finding.get("rule") else []),
+        *(["What should come, from the inputs on:\n" + "\n".join(chain)] if (chain := because(finding)) else []),
         "## What it needs",
         needs(case, finding),
         "## Versions",
@@ -171,9 +173,16 @@ def needs(case: Case, finding: Mapping[str, Any]) -> str:
     if case.control is not None:
         control = [describe(case.program, key, choice) for key, choice in case.control.non_plain()]
         lines.append(f"- another answer than under the plan {code('; '.join(control) or 'everything on the host')}")
+    if finding.get("nearest"):
+        lines.append(f"- the same with {code(_named(case, str(finding['nearest'])))} passes")
     if finding.get("repeats"):
         lines.append(f"- it failed in {finding.get('failures')} of {finding['repeats']} runs")
     return "\n".join(lines)
+
+
+def because(finding: Mapping[str, Any]) -> list[str]:
+    """By which rules the right value is what it is, as a list."""
+    return [f"- {code(str(line))}" for line in finding.get("chain") or ()]
 
 
 def mermaid(case: Case, divergent: int | None) -> str:

@@ -41,7 +41,7 @@ class Jax:
         return [f"{made} = upload_to_jax({given}, {self.name})"]
 
     def download(self, c: s.Download, given: str, made: str, type: ArrayType) -> list[str]:
-        return [f"{made} = np.array({given})"]
+        return [f"{made} = np.array({given})" if c.destination is None else f"{made}[...] = np.asarray({given})"]
 
     def copy(self, c: s.Copy, given: str, origin: str, made: str) -> list[str]:
         return [f"{made} = jax.device_put({given}, {self.name})"]
@@ -83,6 +83,9 @@ class Jax:
 
     def mark(self, c: s.Record | s.Wait | s.Synchronize | s.SynchronizeEvent, event: str) -> list[str]:
         return []  # order follows from the data
+
+    def delay(self, c: s.Delay) -> list[str]:
+        return []  # there are no streams
 
     def release(self, c: s.Release, given: str) -> list[str]:
         return [f"{given}.delete()"]

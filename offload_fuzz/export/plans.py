@@ -12,24 +12,26 @@ from typing import Any
 from offload_fuzz import schedule as s
 from offload_fuzz.case import Case
 from offload_fuzz.device import Place
-from offload_fuzz.execute import OVERWRITTEN, constant_axes
+from offload_fuzz.execute import OVERWRITTEN
 from offload_fuzz.export.dialects import Dialect
 from offload_fuzz.export.numpy_ops import numpy_source
 from offload_fuzz.export.trace import dtype_text
+from offload_fuzz.host_arrays import constant_axes
 from offload_fuzz.plan import Plan, Site, describe
 from offload_fuzz.program import Program
 from offload_fuzz.reference import Known
 from offload_fuzz.schedule import HOST
+from offload_fuzz.types import ArrayType
 
 #: Freedoms of an operand that decide how a command is written, by the command.
 SHOWN: dict[type, tuple[str, ...]] = {
     s.Arrange: ("layout", "alignment", "readonly"),
-    s.Upload: ("transfer",),
-    s.Download: ("transfer",),
-    s.Copy: ("transfer",),
+    s.Upload: ("transfer", "route", "destination"),
+    s.Download: ("transfer", "route", "destination"),
+    s.Copy: ("transfer", "route", "destination"),
     s.Overwrite: ("overwrite",),
-    s.Launch: ("stream", "reuse"),
-    s.LaunchCompiled: ("compile", "stream"),
+    s.Launch: ("stream", "reuse", "update", "lifetime", "delay"),
+    s.LaunchCompiled: ("compile", "stream", "delay"),
 }
 
 
@@ -176,7 +178,8 @@ class _Writer:
                 value = self.value_of[c.source]
                 made = self.called(c.target, value, f"v{value}")
                 type = self.schedule.buffers[c.target].type
-                return self.dialects[c.place].download(c, self.names[c.source], made, type)
+                memory = [] if c.destination is None else self.destination(made, type, c.destination)
+                return [*memory, *self.dialects[c.place].download(c, self.names[c.source], made, type)]
             case s.Copy():
                 value = self.value_of[c.source]
                 made = self.called(c.target, value, self.on(c.place, value))
@@ -188,6 +191,10 @@ class _Writer:
                 return self.region(c)
             case s.Overwrite():
                 return [f"{self.backing[c.buffer]}[:] = {OVERWRITTEN:#x}  # nobody needs the source any more"]
+            case s.Drop():
+                return [f"{self.names[c.buffer]} = None  # let go of; a view of it may live on"]
+            case s.Delay():
+                return self.dialects[c.place].delay(c)
             case s.Release():
                 return self.dialects[c.place].release(c, self.names[c.buffer])
         event = f"event{c.event}" if not isinstance(c, s.Synchronize) else ""
@@ -214,6 +221,14 @@ class _Writer:
             value = c.values[result - first]
             made.append(self.called(target, value, self.on(c.place, value)))
         return self.dialects[c.place].region(c, given, made, types, self.fresh)
+
+    def destination(self, made: str, type: ArrayType, how: str) -> list[str]:
+        """NumPy statements for the host array that a download fills."""
+        gaps = how == "strided" and bool(type.shape)
+        space = (*type.shape[:-1], 2 * type.shape[-1] + 1) if gaps else (type.size + 2,)
+        memory = f"host_memory({type.np.itemsize * math.prod(space)})"
+        form = "[..., 1::2]" if gaps else f"[1:-1].reshape({type.shape})"
+        return [f"{made} = np.ndarray({space}, {dtype_text(type.np)}, {memory}){form}"]
 
     def arrange(self, c: s.Arrange) -> list[str]:
         """NumPy statements for a host array of a form."""

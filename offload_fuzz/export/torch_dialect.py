@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from offload_fuzz import schedule as s
+from offload_fuzz.adapters.torch import DELAY_CYCLES
 from offload_fuzz.device import Place
 from offload_fuzz.export.dialects import Fresh, Opening, region_lines
 from offload_fuzz.export.trace import Module, Name, Traced, Untraceable, dtype_text, statements
@@ -35,7 +36,9 @@ class Torch:
                 f"{self.name}_streams = [torch.accelerator.current_stream({self.name})]",
                 f"{self.name}_streams += [torch.Stream(device={self.name}) for _ in range(3)]",
             ]
-        return Opening("PyTorch", ("import torch", "import torch.nn.functional as F"), tuple(setup), (TORCH_UPLOAD,))
+        return Opening(
+            "PyTorch", ("import torch", "import torch.nn.functional as F"), tuple(setup), (TORCH_UPLOAD, TORCH_MEMORY)
+        )
 
     def begin(self, seed: int) -> list[str]:
         self.stream = 0
@@ -56,6 +59,12 @@ class Torch:
     def upload(self, c: s.Upload, given: str, made: str, type: ArrayType, plain: bool) -> list[str]:
         carried = self._carried(type)
         array = given if carried is None else f"{given}.view({carried[0]})"
+        if c.destination is not None:
+            tensor = f"torch.from_numpy({array})" + ("" if carried is None else f".view({carried[1]})")
+            pinned = f"torch.empty_like({tensor}, pin_memory=True).copy_({tensor})"
+            source = tensor if self.cpu or c.blocking else pinned
+            target = f"memory_for({tensor}, {c.destination!r}, {self.name})"
+            return [*self._enter(c.stream), f"{made} = {target}.copy_({source}, non_blocking={not c.blocking})"]
         if not self.cpu and not c.blocking:
             tensor = f"torch.from_numpy({array})" + ("" if carried is None else f".view({carried[1]})")
             pinned = f"torch.empty_like({tensor}, pin_memory=True).copy_({tensor})"
@@ -68,6 +77,10 @@ class Torch:
         carried = self._carried(type)
         resolved = ".resolve_conj().resolve_neg()" if type.dtype.startswith("complex") else ""
         tensor = f"{given}{resolved}"
+        if c.destination is not None:
+            into = f"torch.from_numpy({made})" if carried is None else f"torch.from_numpy({made}.view({carried[0]}))"
+            into += "" if carried is None else f".view({carried[1]})"
+            return [*self._enter(c.stream), f"{into}.copy_({given}, non_blocking={not c.blocking})"]
         if self.cpu or c.blocking:
             host = f'{tensor}.to("cpu", copy=True)'
         else:
@@ -96,7 +109,22 @@ class Torch:
     def launch(
         self, c: s.Launch, given: Sequence[str], made: str, types: Sequence[ArrayType], fresh: Fresh
     ) -> list[str]:
+        if c.update is not None:
+            return [*self._enter(c.stream), *self._update(c, given, made, types, fresh)]
         return [*self._enter(c.stream), *self._op(c.op, given, c.attributes, made, types, fresh, c.in_place)]
+
+    def _update(
+        self, c: s.Launch, given: Sequence[str], made: str, types: Sequence[ArrayType], fresh: Fresh
+    ) -> list[str]:
+        """The result once more, into memory made for it."""
+        result = fresh()
+        lines = self._op(c.op, given, c.attributes, result, types, fresh)
+        lines.append(f"{made} = memory_for({result}, {c.update!r})")
+        if c.op == "setitem" or c.update == "assign":
+            return [*lines, f"{made}[...] = {result}"]
+        operands = [Traced([n], self.ops.dtypes[t.dtype], t.shape) for n, t in zip(given, types, strict=True)]
+        target = Traced([made], operands[0].dtype, types[0].shape)
+        return [*lines, *statements(c.op, lambda: self.ops.into[c.op](operands, target), made, fresh)]
 
     def region(
         self, c: s.LaunchCompiled, given: Sequence[str], made: Sequence[str], types: Sequence[Sequence[ArrayType]],
@@ -121,6 +149,9 @@ class Torch:
                 return [f"{self.name}_streams[{c.stream}].synchronize()"]
         return [f"{event}.synchronize()"]
 
+    def delay(self, c: s.Delay) -> list[str]:
+        return [*self._enter(c.stream), f"torch.{self.place.device.device.type}._sleep({DELAY_CYCLES})"]
+
     def release(self, c: s.Release, given: str) -> list[str]:
         return [f"{given}.record_stream({self.name}_streams[{c.stream}])", f"{given}.untyped_storage().resize_(0)"]
 
@@ -138,4 +169,16 @@ def upload(array, device):
     span = 1 + sum((n - 1) * step for n, step in zip(small.shape, x.stride()))
     memory = torch.empty(start + span, dtype=x.dtype, device=device)
     return memory.as_strided(small.shape, x.stride(), start).copy_(small).expand(x.shape)
+'''
+TORCH_MEMORY = '''
+def memory_for(result, how, device=None):
+    """A tensor for the elements of `result`: in memory of its own, in the middle of more, or in every second place."""
+    shape = tuple(result.shape)
+    if how in ("view", "offset"):
+        return result.new_empty(result.numel() + 2, device=device)[1:-1].view(shape)
+    if how in ("strided view", "strided"):
+        space = (*shape[:-1], 2 * shape[-1] + 1) if shape else (3,)
+        whole = result.new_empty(space, device=device)
+        return whole[..., 1::2] if shape else whole[1]
+    return result.new_empty(shape, device=device)
 '''

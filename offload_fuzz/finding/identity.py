@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
+from itertools import permutations
 from typing import Any
 
 from offload_fuzz.case import Case
@@ -14,44 +16,56 @@ from offload_fuzz.types import DTYPES, ArrayType
 
 #: Sizes that are told apart: no element, few, more than a vector or a small tile has, more than a cache has.
 SIZES = ((0, "empty"), (64, "small"), (4095, "middle"))
+#: What the reducer puts in the place of a node of which it does not matter what it computes.
+ANY = ("reshape", "negative", "bitwise_invert")
+
+#: Outputs of which all orders are tried, so that their order does not count.
+OUTPUTS = 4
 
 
 def identity(kind: str, case: Case) -> str:
     """`F` and eight hexadecimal digits. Findings of one ID are counted as one."""
-    text = json.dumps([kind, graph(case), choices(case)], sort_keys=True)
+    outputs = case.program.outputs
+    orders = permutations(outputs) if len(outputs) <= OUTPUTS else iter([outputs])
+    text = min(json.dumps([kind, graph(case, order), choices(case)], sort_keys=True) for order in orders)
     return "F" + hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
-def graph(case: Case) -> list[Any]:
+def graph(case: Case, outputs: Sequence[int]) -> list[Any]:
     """The nodes in an order that follows from the graph alone: op, operands, place, and the class of the result.
 
-    Values are numbered as a walk from the outputs meets them; places as host, first, second ... device met.
+    Nodes are numbered as a walk from the outputs meets them; places as host, first, second ... device met. Neither the
+    order of operands counts nor which of them are one and the same input.
     """
     program = case.program
     order: dict[int, int] = {}
     places: dict[int, int] = {0: 0}
     rows = []
 
-    def meet(v: int) -> int:
+    def meet(v: int) -> int | str:
+        node = program.node_of(v)
+        if node is None:
+            return "input"
         if v not in order:
             order[v] = len(order)
-            node = program.node_of(v)
-            if node is None:
-                rows.append(["input", type_class(program.types[v])])
-            else:
-                role = case.plan.get("device", v)
-                place = places.setdefault(role, len(places))
-                row: list[Any] = [node.op, place, type_class(node.type)]
-                rows.append(row)
-                row.append([meet(o) for o in node.operands])
+            role = case.plan.get("device", v)
+            place = places.setdefault(role, len(places))
+            row: list[Any] = [op_class(node.op, len(program.nodes)), place, type_class(node.type)]
+            rows.append(row)
+            row.append(sorted((meet(o) for o in node.operands), key=str))
         return order[v]
 
-    return [[meet(v) for v in program.outputs], rows]
+    return [[meet(v) for v in outputs], rows]
 
 
 def choices(case: Case) -> list[str]:
-    """The freedoms that are not plain, without how and where."""
-    return sorted({name for name, _ in case.plan.choices if name != "device"})
+    """The freedoms that are not plain, without how and where, and without the order of nodes."""
+    return sorted({name for name, _ in case.plan.choices if name not in ("device", "order")})
+
+
+def op_class(op: str, nodes: int) -> str:
+    """The op; of several nodes, those whose computation does not matter are of one class."""
+    return "any" if nodes > 1 and op in ANY else op
 
 
 def type_class(type: ArrayType) -> str:

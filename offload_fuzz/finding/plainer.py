@@ -7,14 +7,18 @@ from collections.abc import Sequence
 from attrs import evolve
 
 from offload_fuzz.case import Case
+from offload_fuzz.finding.rebuild import Change
 from offload_fuzz.finding.reduction import Reduction
 from offload_fuzz.plan import FREEDOMS, Key, Plan
 
 
 def plain_choices(r: Reduction) -> None:
-    """Turn choices plain: all but the devices at once, then those of each freedom, then each; then the seeds."""
+    """Turn choices plain: all but the devices and the seed at once, then those of each freedom, then each."""
     keys = _keys(r.case)
-    _turn(r, keys)
+    if keys or r.case.plan.seed:
+        r.accept(_with_plan(r.case, Plan(r.case.plan.without(*keys).choices, 0)))
+    if r.case.plan.seed:
+        r.accept(_with_plan(r.case, Plan(r.case.plan.choices, 0)))
     for name in dict.fromkeys(name for name, _ in keys):
         _turn(r, [k for k in _keys(r.case) if k[0] == name])
     for key in [*_keys(r.case), *[k for k in r.case.plan.choices if k[0] == "device"]]:
@@ -22,8 +26,6 @@ def plain_choices(r: Reduction) -> None:
             r.accept(_with_plan(r.case, r.case.plan.without(key)))
     for key, _ in list(r.case.plan.non_plain()):
         _plainer(r, key)
-    if r.case.plan.seed:
-        r.accept(_with_plan(r.case, Plan(r.case.plan.choices, 0)))
     if r.case.control is not None:
         r.accept(evolve(r.case, control=Plan({}, 0)))
 
@@ -47,6 +49,23 @@ def _plainer(r: Reduction, key: Key) -> None:
 
 def _with_plan(case: Case, plan: Plan) -> Case:
     return evolve(case, plan=plan)
+
+
+def as_layout(r: Reduction) -> None:
+    """An operand laid out in another way in the place of a node of the host that only moves elements."""
+    v = r.case.program.returns - 1
+    while v >= len(r.case.program.inputs):
+        program = r.case.program
+        node = program.node_of(v) if v < program.returns else None
+        if node is not None and v not in program.outputs and not r.case.plan.get("device", v) and node.operands:
+            users = [(u, k) for u, n in program.numbered() for k, o in enumerate(n.operands) if o == v]
+            if len(users) == 1 and program.types[node.operands[0]] == node.type:
+                key: Key = ("layout", users[0])
+                for layout in ("fortran", "strided", "negative"):
+                    plan = Plan({**r.case.plan.choices, key: layout}, r.case.plan.seed)
+                    if r.change(Change(bypass={v: node.operands[0]}), evolve(r.case, plan=plan)):
+                        break
+        v -= 1
 
 
 def merge_streams(r: Reduction) -> None:

@@ -74,6 +74,35 @@ def rebuild(case: Case, change: Change) -> Case:
     return evolve(case, program=new, plan=plans[0], control=plans[1], expected=None, values=None)
 
 
+def with_inputs(case: Case, arrays: Sequence[Array], nodes: Mapping[int, tuple[str, tuple[int, ...]]]) -> Case:
+    """The case with `arrays` behind its inputs, and the nodes at some positions changed to (op, operands).
+
+    Operands are the new numbers: an array's is the number of inputs and its position, and that of a node is more by the
+    number of arrays. The types of the results do not change.
+    """
+    program, first, more = case.program, len(case.program.inputs), len(arrays)
+
+    def moved(v: int) -> int:
+        return v if v < first else v + more
+
+    def changed(at: int, node: Node) -> Node:
+        if at not in nodes:
+            return evolve(node, operands=tuple(map(moved, node.operands)))
+        op, operands = nodes[at]
+        return Node(op, operands, node.attributes if op == node.op else {}, node.type)
+
+    plans = [
+        None
+        if p is None
+        else Plan({(f, (moved(s[0]), *s[1:]) if s else s): c for (f, s), c in p.choices.items()}, p.seed)
+        for p in (case.plan, case.control)
+    ]
+    assert plans[0] is not None
+    inputs = (*program.inputs, *map(frozen_input, arrays))
+    new = Program(inputs, tuple(changed(*n) for n in enumerate(program.nodes)), tuple(map(moved, program.outputs)))
+    return evolve(case, program=new, plan=plans[0], control=plans[1], expected=None, values=None)
+
+
 def frozen_once(array: Array) -> Array:
     """`array` itself if it may be a program's input as it is, else a copy that may."""
     return array if not array.flags.writeable and array.flags.c_contiguous else frozen_input(array)

@@ -25,7 +25,9 @@ class Reduction:
 
     fails: the verdict of a candidate that fails the same way. budget: executions that it may take; stop: whether the
     time is up. tick is called before each execution, better with each case that is accepted. tried: fingerprints of
-    all cases that were run, none of which is run again. minimal: every single step from the case was tried and passes.
+    all cases that were run, none of which is run again. attempts: runs that a candidate gets to fail in. settled:
+    lengths of axes below which nothing failed. minimal: every single step from the case was tried and passes, which
+    for a flaky case is known with a confidence alone.
     """
 
     case: Case
@@ -38,6 +40,8 @@ class Reduction:
     stop: Callable[[], bool] = lambda: False
     minimal: bool = False
     tried: set[bytes] = field(factory=set)
+    attempts: int = 1
+    settled: set[int] = field(factory=set)
 
     @property
     def spent(self) -> bool:
@@ -59,10 +63,10 @@ class Reduction:
         self.better(candidate, verdict)
         return True
 
-    def change(self, change: Change) -> bool:
-        """Try a structural change; False if it is not well typed or does not fail."""
+    def change(self, change: Change, of: Case | None = None) -> bool:
+        """Try a structural change of the best case, or of another; False if it is not well typed or does not fail."""
         try:
-            candidate = rebuild(self.case, change)
+            candidate = rebuild(self.case if of is None else of, change)
         except (InvalidProgram, UsageError):
             return False
         return self.accept(candidate)

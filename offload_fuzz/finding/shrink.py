@@ -13,9 +13,11 @@ from attrs import evolve
 
 from offload_fuzz.case import Case
 from offload_fuzz.contract_files import contract_named
-from offload_fuzz.finding.arrays import shrink_made, shrink_shapes, simplify_data, simplify_dtype
+from offload_fuzz.finding.arrays import shrink_made, shrink_shapes, simplify_dtype
 from offload_fuzz.finding.examine import Examiner
-from offload_fuzz.finding.plainer import drop_devices, merge_streams, plain_choices
+from offload_fuzz.finding.flaky import allow_for_flakes
+from offload_fuzz.finding.ops import canonical_ops, simplify_ops
+from offload_fuzz.finding.plainer import as_layout, drop_devices, merge_streams, plain_choices
 from offload_fuzz.finding.reduction import BUDGET, Fails, Reduction, Values, fingerprint
 from offload_fuzz.finding.structure import (
     bypass,
@@ -24,9 +26,10 @@ from offload_fuzz.finding.structure import (
     halve_end,
     halve_start,
     one_output,
-    simplify_ops,
+    own_inputs,
     to_constants,
 )
+from offload_fuzz.finding.values import simplify_data
 from offload_fuzz.oracles import Verdict
 from offload_fuzz.reference import evaluate_program, quiet
 from offload_fuzz.trial import contract_of_places, new_trial
@@ -44,6 +47,7 @@ def shrink(
     """
     reduction = reduction_of(case, verdict, examiner, budget)
     reduction.tick = tick
+    allow_for_flakes(reduction)
     reduce(reduction, known_values)
     return reduction
 
@@ -84,12 +88,15 @@ def _round(r: Reduction, values: Values) -> None:
     to_constants(r, values)
     bypass(r)
     plain_choices(r)
+    as_layout(r)
     merge_streams(r)
-    simplify_ops(r)
-    simplify_dtype(r)
+    simplify_ops(r, values)
     shrink_made(r)
     shrink_shapes(r)
+    own_inputs(r)
     simplify_data(r)
+    simplify_dtype(r)
+    canonical_ops(r, values)
     drop_devices(r)
 
 

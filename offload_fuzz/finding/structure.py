@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from offload_fuzz.finding.rebuild import Change
+from offload_fuzz.finding.rebuild import Change, with_inputs
 from offload_fuzz.finding.reduction import Reduction, Values
 from offload_fuzz.program import frozen_input
 
@@ -98,24 +98,20 @@ def bypass(r: Reduction) -> None:
         v -= 1
 
 
-def simplify_ops(r: Reduction) -> None:
-    """If what a node computes does not matter, make it the plainest op that keeps the shape of one of its operands."""
-    for v, node in list(r.case.program.numbered()):
-        if v >= r.case.program.returns:
-            return
-        rows = [(op, attributes, k) for op, attributes in PLAINEST for k in range(len(node.operands))]
-        for op, attributes, k in rows:
-            if node.op == op:
-                break
-            full = {"shape": r.case.program.types[node.operands[k]].shape} if attributes else {}
-            if r.change(Change(nodes={v: (op, (node.operands[k],), full)}, kept={v: k})):
-                break
-    for v, node in list(r.case.program.numbered()):
-        if len(node.operands) == 2 and node.op != PLAINEST_OF_TWO and v < r.case.program.returns:
-            r.change(Change(nodes={v: (PLAINEST_OF_TWO, node.operands, {})}))
-
-
-#: The op tried in the place of one that needs both of its operands.
-PLAINEST_OF_TWO = "add"
-#: Ops tried in the place of another, the plainest first; True: takes the operand's own shape.
-PLAINEST = (("reshape", True), ("negative", False), ("bitwise_invert", False))
+def own_inputs(r: Reduction) -> None:
+    """An input of its own for each node that uses one that another uses: then no two need the same data."""
+    program = r.case.program
+    users: dict[int, list[int]] = {}
+    for at, node in enumerate(program.nodes):
+        for o in dict.fromkeys(node.operands):
+            users.setdefault(o, []).append(at)
+    shared = [(o, at) for o, ats in users.items() if o < len(program.inputs) for at in ats[1:]]
+    first, more = len(program.inputs), len(shared)
+    copies = {pair: first + i for i, pair in enumerate(shared)}
+    changed = {}
+    for _, at in shared:
+        node = program.nodes[at]
+        numbers = [copies.get((o, at), o if o < first else o + more) for o in node.operands]
+        changed[at] = (node.op, tuple(numbers))
+    if shared:
+        r.accept(with_inputs(r.case, [program.inputs[o] for o, _ in shared], changed))

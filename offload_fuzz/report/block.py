@@ -8,6 +8,7 @@ from typing import Any
 
 from offload_fuzz.adapters.resolve import is_code
 from offload_fuzz.case import Case, device_name
+from offload_fuzz.finding.rate import rate_text
 from offload_fuzz.ops.base import OPS
 from offload_fuzz.plan import Plan, describe
 from offload_fuzz.program import Program
@@ -31,8 +32,11 @@ def finding_block(
     lines += _rows(("claim", known.get("claim")), ("rule", known.get("rule")))
     lines += ["", *(f"  {line}" for line in program_lines(case, known.get("divergent"))), ""]
     lines += _labelled("inputs", input_lines(case))
-    lines += _rows(("expected", known.get("expected")), ("got", known.get("got")))
+    lines += _rows(("expected", known.get("expected")), ("got", known.get("got")), ("damage", known.get("damage")))
+    lines += _labelled("because", [str(line) for line in known.get("chain") or ()])
     lines += _labelled("needs" if known.get("needs") else "choices", _needs(case, known))
+    lines += _rows(("passes", f"the same with {known['nearest']}" if known.get("nearest") else ""))
+    lines += _rows(("diverges", known.get("seen")))
     if case.control is not None:
         lines += _labelled("control", _control(case.program, case.control))
     lines += _labelled("devices", [f"d{i} = {name}" for i, name in enumerate(case.devices)])
@@ -111,7 +115,12 @@ def _failed(known: Mapping[str, Any]) -> str:
     failures, repeats = known.get("failures"), known.get("repeats")
     if not repeats:
         return "once; not run again, as the time was up" if repeats == 0 else ""
-    return f"{failures} of {repeats} runs" + ("" if failures == repeats else ": flaky")
+    text = f"{failures} of {repeats} runs"
+    if failures == repeats or type(failures) is not int or type(repeats) is not int:
+        return text
+    if (attempts := known.get("attempts", 1)) > 1:
+        return f"{text}: flaky, {rate_text(failures, repeats)}; what is smaller passed {attempts} runs"
+    return f"{text}: flaky"
 
 
 def _origin(known: Mapping[str, Any]) -> str:

@@ -27,6 +27,8 @@ def run_command(settings: Settings) -> str:
         name = "--" + option.name.replace("_", "-")
         if option.name == "load":
             words += [part for item in value for part in (name, item)]
+        elif isinstance(value, bool):
+            words.append(name if value else f"--no-{name.removeprefix('--')}")
         elif isinstance(value, tuple):
             words += [name, ",".join(value)]
         else:

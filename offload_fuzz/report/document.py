@@ -11,6 +11,7 @@ from typing import Any
 from attrs import asdict
 
 from offload_fuzz import __version__
+from offload_fuzz.campaign.boundary import boundary_json
 from offload_fuzz.campaign.coverage import coverage_json
 from offload_fuzz.campaign.report import Found, Report
 from offload_fuzz.case import Case, parse_case
@@ -23,9 +24,11 @@ from offload_fuzz.untrusted import clean
 
 #: What is known of a failure and stands in the finding's own entry; the value where it is not known.
 KNOWN: dict[str, Any] = {
-    **dict.fromkeys(("kind", "message", "claim", "rule", "expected", "got"), ""),
+    **dict.fromkeys(("kind", "message", "claim", "rule", "expected", "got", "nearest", "damage", "seen"), ""),
     **dict.fromkeys(("ulps", "divergent"), None),
     **dict.fromkeys(("failures", "repeats", "executions"), 0),
+    "attempts": 1,
+    "chain": [],
     "origin": {},
     "environment": {},
 }
@@ -43,7 +46,10 @@ def document(report: Report) -> dict[str, Any]:
         "verdict": verdict(report),
         "summary": [{"label": label, "text": text} for label, text in rows(report)],
         "commands": {"run": run_command(report.settings)},
-        "coverage": coverage_json(report.counts, names, drawn_from(report.settings)),
+        "coverage": {
+            **coverage_json(report.counts, names, drawn_from(report.settings)),
+            "boundary": boundary_json(report),
+        },
         "findings": [_finding(f, report.folder, options) for f in report.findings],
     }
     return dict(clean(json.loads(json.dumps(data, default=_name))))

@@ -67,6 +67,52 @@ def _shade(n: int, most: int) -> int:
     return max(1, math.ceil(SHADES * math.log1p(n) / math.log1p(max(most, 1))))
 
 
+class Heat(NamedTuple):
+    """A table of cells of the boundary: what it shows, its corner, heads of columns, and cells of each row."""
+
+    caption: str
+    corner: str
+    columns: list[str]
+    rows: list[tuple[str, list[Cell]]]
+
+
+def boundary_heats(data: Mapping[str, Any]) -> list[Heat]:
+    """The tables of the boundary's cells, each cell with the share that was reached; empty where none were counted."""
+    b = data["coverage"].get("boundary")
+    if not b:
+        return []
+    found = []
+    for table in b["tables"]:
+        rows, columns = table["rows"], table["columns"]
+        cells = [
+            [_share_cell(n, of) for n, of in zip(reached, possible, strict=True)]
+            for reached, possible in zip(table["reached"], table["reachable"], strict=True)
+        ]
+        named = list(zip(b["axes"][rows], cells, strict=True))
+        found.append(Heat(f"{rows} x {columns}", rows, b["axes"][columns], named))
+    return found
+
+
+def _share_cell(reached: int, reachable: int) -> Cell:
+    if not reachable:
+        return Cell("-", 0, "")
+    why = f"{reached:,} of {reachable:,}"
+    if not reached:
+        return Cell("0", 0, why)
+    return Cell(f"{max(1, 100 * reached // reachable)}%", max(1, SHADES * reached // reachable), why)
+
+
+def boundary_lines(data: Mapping[str, Any]) -> list[str]:
+    """What of the boundary was not reached, and what cannot be, with the reasons."""
+    b = data["coverage"].get("boundary")
+    if not b:
+        return []
+    least = [f"{row['axis']} {row['value']} {row['reached']:,} of {row['reachable']:,}" for row in b["least"]]
+    lines = [f"cells of the boundary not reached yet: {b['reachable'] - b['reached']:,} of {b['reachable']:,}"]
+    lines += [f"cells of the boundary covered least: {', '.join(least)}"] if least else []
+    return lines + [f"cells out of reach, as {r['reason']}: {r['cells']:,}" for r in b["unreachable"] if r["cells"]]
+
+
 def gap_lines(data: Mapping[str, Any]) -> list[str]:
     """The gaps by reason, a line each."""
     roles = [place["role"] for place in data["coverage"]["places"]]
@@ -83,4 +129,4 @@ def gap_lines(data: Mapping[str, Any]) -> list[str]:
         for b, cell in zip(roles, cells, strict=True):
             if not cell.shade:
                 found.setdefault(f"crossings {cell.text}", []).append(f"{a} to {b}")
-    return [f"{reason}: {', '.join(names)}" for reason, names in found.items()]
+    return [*[f"{reason}: {', '.join(names)}" for reason, names in found.items()], *boundary_lines(data)]

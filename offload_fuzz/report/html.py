@@ -9,7 +9,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from offload_fuzz.report.gaps import gap_lines, op_rows, pair_rows
+from offload_fuzz.report.gaps import boundary_heats, gap_lines, op_rows, pair_rows
 from offload_fuzz.report.picture import picture
 
 #: Boxes of a program that is drawn; a larger one is shown as text alone.
@@ -29,6 +29,7 @@ def render(data: Mapping[str, Any]) -> str:
             pictures=[_picture(f) for f in data["findings"]],
             op_rows=op_rows(data),
             pair_rows=pair_rows(data),
+            heats=boundary_heats(data),
             gaps=[line.split(": ", 1) for line in gap_lines(data)],
             settings={k: v for k, v in _settings(data).items() if v not in (None, "")},
         )

@@ -94,6 +94,9 @@ def _section(finding: Mapping[str, Any]) -> str:
         lines += ["| needs | turned plain |", "|---|---|"]
         lines += [f"| {plain(n['phrase'])} | {_told(n['passes_when_plain'])} |" for n in finding["needs"]]
         lines.append("")
+    told = [("damage", finding.get("damage")), ("passes", finding.get("nearest"))]
+    lines += [f"- {label}: {plain(text)}" for label, text in told if text]
+    lines += [""] if any(text for _, text in told) else []
     if finding["commands"]["replay"]:
         lines += [fenced(finding["commands"]["replay"], "sh"), ""]
     lines += ["<details><summary>All that is known of it</summary>", "", fenced(finding["text"]), "", "</details>", ""]

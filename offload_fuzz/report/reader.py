@@ -44,7 +44,7 @@ def report_from_json(data: Any, where: str) -> dict[str, Any]:
     if version > VERSION:
         what = f"file has version {cut(str(version), 20)} but this program reads up to {VERSION}"
         raise InvalidFile(f"{what} [{where}]; upgrade offload-fuzz")
-    wrong = violation(data, schema()) or _unknown_places(data)
+    wrong = violation(data, schema()) or _unknown_places(data) or _odd_tables(data)
     if wrong is not None:
         raise InvalidFile(f"report does not keep its schema: {cut(wrong)} [{where}]")
     return dict(clean(data))
@@ -70,4 +70,19 @@ def _unknown_places(data: dict[str, Any]) -> str | None:
     for role in [*pairs, *(p["role"] for op in data["coverage"]["ops"] for p in op["places"])]:
         if role not in roles:
             return f"{role} should be one of the places at coverage"
+    return None
+
+
+def _odd_tables(data: dict[str, Any]) -> str | None:
+    """What no schema says: the tables of the boundary have a row and a column for each value of their axes."""
+    b = data["coverage"].get("boundary")
+    for i, table in enumerate(b["tables"] if b else ()):
+        at = f"at coverage.boundary.tables[{i}]"
+        for axis in (table["rows"], table["columns"]):
+            if axis not in b["axes"]:
+                return f"{shown(axis)} should be one of the axes {at}"
+        size = len(b["axes"][table["rows"]]), len(b["axes"][table["columns"]])
+        for numbers in (table["reached"], table["reachable"]):
+            if len(numbers) != size[0] or any(len(row) != size[1] for row in numbers):
+                return f"the table should have {size[0]} rows of {size[1]} numbers {at}"
     return None

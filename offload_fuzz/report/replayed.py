@@ -99,7 +99,7 @@ def replay_text(record: Record, devices: Mapping[str, str]) -> str:
     case, stored = read_case(path)
     known = {**stored, **verdict, "failures": record["failures"], "repeats": record["runs"], "executions": 0}
     if devices:
-        known["needs"] = []  # found on other devices
+        known |= {"needs": [], "chain": [], "damage": "", "nearest": "", "seen": ""}  # found on other devices
     for label in ("claim", "expected"):
         known[label] = known[label] or stored.get(label, "")
     if verdict["kind"] == stored.get("kind") and verdict["kind"] in ("crash", "hang"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Mapping, Sequence
 
+from offload_fuzz.campaign.boundary import boundary
 from offload_fuzz.campaign.counts import Counts
 from offload_fuzz.campaign.report import Report
 from offload_fuzz.campaign.settings import Settings
@@ -52,12 +53,14 @@ def rows(report: Report) -> list[tuple[str, str]]:
     return [
         ("ran", _ran(report)),
         ("pairs", _pairs(c)),
+        ("cells", _cells(report)),
         ("programs", f"median {number(c.median_nodes, 'node')}; {share(c.wild, c.programs)} wild, "
                      f"{share(c.large, c.programs)} large"),
         ("ops", _ops(c, drawn_from(report.settings))),
         ("freedoms", _freedoms(c)),
         ("judged", f"{number(c.judged, 'result')}: {share(c.unknown, c.judged)} unknown, {c.vacuous:,} vacuous"),
         ("left out", f"{c.skipped:,} skipped, {c.rejected:,} rejected, {c.out_of_memory:,} out of memory"),
+        ("ledger", _ledger(c)),
         ("failures", _failures(report)),
         ("took", f"{report.seconds:.1f} s, {_rate(report)}; seed {report.settings.seed}"),
         *(("excused", f"{f.id}, {number(f.count, 'time')}: {f.excuse}") for f in report.findings if f.excuse),
@@ -113,6 +116,18 @@ def _pairs(c: Counts) -> str:
     return f"{covered} ({share(c.pairs_covered, c.pairs_reachable)}); {beyond} unreachable by features"
 
 
+def _cells(report: Report) -> str:
+    """Cells of the boundary, and the least covered value of each axis."""
+    b = boundary(report)
+    if b is None:
+        return "none counted, as no device was opened"
+    reached, possible = int(b.reached.sum()), int(b.reachable.sum())
+    left = ", ".join(f"{row.axis} {row.value} {share(row.reached, row.reachable)}" for row in b.least())
+    text = f"{reached:,} of {possible:,} ({share(reached, possible)}) of op x dtype x layout x transfer x places"
+    beyond = f"{sum(b.unreachable.values()):,} more are unreachable by features and options"
+    return f"{text}; least: {left}; {beyond}"
+
+
 def drawn_from(settings: Settings) -> list[str]:
     """The ops that a campaign may draw; none where a strategy of the user's chooses them."""
     if settings.strategy is not None:
@@ -135,6 +150,15 @@ def _ops(c: Counts, ops: Sequence[str]) -> str:
 
 def _freedoms(c: Counts) -> str:
     return ", ".join(f"{name} {share(_count(c.freedoms, name), c.cases)}" for name in FREEDOMS) + " of plans not plain"
+
+
+def _ledger(c: Counts) -> str:
+    """What devices told of their transfers, launches and reads; without that, results are all that is judged."""
+    text = f"transfers and launches told in {share(c.told, c.cases)} of case runs"
+    if c.transfers:
+        text += f" ({c.transfers:,} transfers of {c.moved_bytes:,} bytes)"
+    text += f", reads watched in {share(c.watched, c.cases)}"
+    return text + (f"; not told by {', '.join(sorted(c.untold))}" if c.untold else "")
 
 
 def _count(table: Mapping[str, int], name: str) -> int:

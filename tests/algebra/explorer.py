@@ -21,6 +21,7 @@ from offload_fuzz.schedule import (
     Arrange,
     Copy,
     Download,
+    Drop,
     Launch,
     LaunchCompiled,
     Overwrite,
@@ -138,7 +139,7 @@ def _effect(layout: Layout, command: Any, index: int) -> Effect | None:
 def _step(layout: Layout, command: Any, index: int) -> Step:
     """When the command's effect takes place: at issue, later, or (an upload whose source is free at return) both."""
     effect = _effect(layout, command, index)
-    if isinstance(command, Arrange | Overwrite | SynchronizeEvent | Synchronize) or command.place == HOST:
+    if isinstance(command, Arrange | Overwrite | Drop | SynchronizeEvent | Synchronize) or command.place == HOST:
         return Step(command, at_issue=effect)
     queue, blocking = (command.place, command.stream), bool(getattr(command, "blocking", False))
     if isinstance(command, Upload) and effect is not None:
@@ -165,12 +166,25 @@ class Explorer:
             if step.queue is not None:
                 step.position = step.before.get(step.queue, 0)
                 self.queues.setdefault(step.queue, []).append(step)
+        self._refuse_dropped()
         self.names = list(self.queues)
         self.records = self._records()
         self.inputs = schedule.inputs
         self.memory: Memory = dict.fromkeys(layout.read(*schedule.inputs), ("written", -1))
         self.observed: dict[tuple[int, str], tuple[Label | None, ...]] = {}
         self.seen: set[tuple[int, tuple[int, ...]]] = set()
+
+    def _refuse_dropped(self) -> None:
+        """No command that is issued after a drop may name the buffer, whatever the queues do."""
+        dropped: set[int] = set()
+        for index, step in enumerate(self.steps):
+            if isinstance(step.command, Drop):
+                if step.command.buffer in dropped:
+                    raise Unsafe(f"command {index} lets go of a buffer twice")
+                dropped.add(step.command.buffer)
+            for effect in (step.at_issue, step.later):
+                if effect is not None and not dropped.isdisjoint(effect.touched):
+                    raise Unsafe(f"command {index} uses a buffer that was let go of")
 
     def _records(self) -> dict[int, tuple[int, Step]]:
         """Each event's record; a wait for one that is not issued before, or a second record, is unsafe at once."""

@@ -22,7 +22,9 @@ from offload_fuzz.schedule import (
     Buffer,
     Command,
     Copy,
+    Delay,
     Download,
+    Drop,
     Launch,
     LaunchCompiled,
     Overwrite,
@@ -111,6 +113,21 @@ SAFE: dict[str, tuple[Command, ...]] = {
     "a blocking command is done when the host goes on": (upload(), download(blocking=True), Overwrite(H)),
     "a blocking command ends what was before it on its queue": (upload(), download(blocking=True), SPOIL_X),
     "synchronising ends what was issued to the queue": (upload(), download(), Synchronize(1, 0), Overwrite(H)),
+    "a view outlives the buffer that the host let go of": (
+        upload(),
+        launch(D, target=D_AGAIN, view=True),
+        Drop(D),
+        download(D_AGAIN),
+    ),
+    "queued work keeps what the host let go of": (upload(), launch(D, target=E), Drop(D), download(E)),
+    "another handle gives the memory back": (
+        upload(),
+        launch(D, target=D_AGAIN, view=True),
+        Drop(D),
+        Release(1, 0, D_AGAIN),
+    ),
+    "a delay leaves the order of its queue": (upload(), Delay(1, 0), launch(D, target=E), Delay(1, 0), download(E)),
+    "a delay may come before an event": (upload(), Delay(1, 0), RECORD, WAIT, READ_D),
     "an event orders two queues": (upload(), RECORD, WAIT, READ_D),
     "events are transitive": (upload(), RECORD, WAIT, Record(1, 1, 1), Wait(2, 0, 1), Copy(2, 0, 1, D, P, False)),
     "an event that the host waits for orders the host": (upload(), RECORD, SynchronizeEvent(1, 0), SPOIL_X),
@@ -145,6 +162,10 @@ def test_safe_because(fact: str) -> None:
 UNSAFE: dict[str, tuple[str, int | None, int, tuple[Command, ...]]] = {
     "an asynchronous upload reads on": ("race", 0, 1, (upload(), SPOIL_X)),
     "an asynchronous download writes on": ("race", 1, 2, (upload(), download(), upload(H, E, 1))),
+    "what was dropped is not read": ("dropped", 1, 2, (upload(), Drop(D), download())),
+    "what was dropped is not released": ("dropped", 1, 2, (upload(), Drop(D), RELEASE)),
+    "what was dropped is not dropped": ("dropped", 1, 2, (upload(), Drop(D), Drop(D))),
+    "a delay orders nothing": ("race", 0, 3, (upload(), Delay(1, 0), Delay(1, 1), READ_D)),
     "queues have no order": ("race", 0, 1, (upload(), READ_D)),
     "streams of one number on two places are two": ("race", 0, 1, (upload(), Copy(2, 0, 1, D, P, False))),
     "two writes need an order": ("race", 0, 1, (upload(X, D, 0), upload(X, D, 1))),
@@ -297,7 +318,10 @@ def test_the_checker_imports_nothing_of_lowering() -> None:
 Who = tuple[int, int]  # a queue, or the host
 THE_HOST = (HOST, 0)
 QUEUES = ([(1, 0)], [(1, 0), (1, 1)], [(1, 0), (1, 1)], [(1, 0), (2, 0)], [(1, 0), (1, 1), (2, 0)])
-KINDS = ("upload", "upload", "download", "launch", "launch", "compiled", "arrange", "release", "overwrite")
+KINDS = (
+    *("upload", "upload", "download", "launch", "launch", "compiled", "arrange", "release", "overwrite"),
+    "delay or drop",
+)
 READABLE = ("valid", "kept")
 PARTS = ((0, 4), (0, 4), (0, 4), (0, 4), (0, 2), (2, 4), (1, 3), (0, 3), (1, 1))
 
@@ -428,6 +452,9 @@ class Author:
             case "release":
                 target = self.pick(q[0], "valid", "overwritten")
                 self.issue(q, Release(*q, target), (), target, "released")
+            case "delay or drop":
+                gone = self.rng.random() < 0.4
+                self.commands.append(Drop(self.pick(q[0], "valid", "released")) if gone else Delay(*q))
             case "overwrite":
                 target = self.pick(HOST, "valid", "overwritten")
                 self.issue(THE_HOST, Overwrite(target), (), target, "overwritten")

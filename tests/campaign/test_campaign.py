@@ -30,7 +30,8 @@ def run(**options: Any) -> Report:
 
 
 def outcome(report: Report) -> str:
-    return json.dumps([report.counts.as_json(), [(f.id, f.count, f.text) for f in report.findings], report.error])
+    found = [(f.id, f.count, f.text) for f in report.findings]
+    return json.dumps([report.counts.as_json(), report.cells.rows(), found, report.error])
 
 
 def children() -> list[str]:

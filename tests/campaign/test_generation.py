@@ -75,7 +75,9 @@ def test_cases_are_well_formed_and_their_plans_are_lawful(case: Case) -> None:
 def seeded() -> list[tuple[Case, bytes]]:
     found: list[tuple[Case, bytes]] = []
 
-    @settings(max_examples=20, database=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
+    @settings(
+        max_examples=20, database=None, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck)
+    )
     @given(ofs.seeded_cases(SIMULATED, 8, 3, None, None))
     def collect(drawn: Iterator[tuple[Case, bytes]]) -> None:
         found.extend(drawn)

@@ -165,7 +165,7 @@ class _Collector(Unit):
 def fixed_cases() -> Iterator[tuple[Program, Plan, Schedule]]:
     """500 cases of two devices, lowered."""
     for number, ops in enumerate(HALVES):
-        settings = Settings(seed=1, ops=ops.split(), max_nodes=8, plans="random:1")
+        settings = Settings(seed=1, ops=ops.split(), max_nodes=8, plans="random:1", steer=False)
         bench = open_workbench(settings)
         unit = _Collector(bench, number, UNIT_CASES, lambda kind, data: None, NoJournal(), (0, 0))
         unit.drawn = []
@@ -176,10 +176,13 @@ def fixed_cases() -> Iterator[tuple[Program, Plan, Schedule]]:
 
 
 def outcome(run: Run) -> str:
-    """What one plan gave, as text: the bytes of results and probes, what was raised, misplaced or touched."""
+    """What one plan gave, as text: bytes of results and probes, what was raised, misplaced, touched, and the ledger."""
     arrays = [[*map(described, r)] for r in run.results] + [[described(run.probes[v]) for v in sorted(run.probes)]]
     raised = run.failure and (run.failure.command, run.failure.error)
-    return repr((arrays, raised, len(run.misplaced), len(run.touched)))
+    assert run.ledger is not None
+    told = [(t["transfers"], [where == "numpy" for where in t["launches"]], len(t["misreads"]))
+            for t in run.ledger.told.values()]  # fmt: skip  # one device each
+    return repr((arrays, raised, len(run.misplaced), len(run.touched), told))
 
 
 def described(x: Any) -> tuple[str, tuple[int, ...], int]:

@@ -375,29 +375,54 @@ class SpreadsLaunches(Queued):
         return super().launch(op, operands, attributes, stream=self.turn, **more)
 
 
+class MovesWhatIsDelayed(Queued):
+    busy = -1
+
+    def delay(self, stream: int) -> None:
+        self.busy = stream
+
+    def launch(self, op: str, operands: Any, attributes: Any, *, stream: int = 0, **more: Any) -> Any:
+        stream = (stream + 1) % self.features.streams if stream == self.busy else stream
+        return super().launch(op, operands, attributes, stream=stream, **more)
+
+
+class AssignsToTheOperand(Queued):
+    def launch(self, op: str, operands: Any, attributes: Any, *, update: str | None = None, **more: Any) -> Any:
+        if update == "assign" and op == "negative":
+            return super().launch(op, operands, attributes, out=operands[0], **more)
+        return super().launch(op, operands, attributes, update=update, **more)
+
+
+class FillsGaps(Queued):
+    def download(self, buffer: Any, *, into: Array | None = None, **more: Any) -> Array:
+        if into is not None and into.ndim and not into.flags.c_contiguous:
+            into.base[...] = 0  # type: ignore[index]
+        return super().download(buffer, into=into, **more)
+
+
 class BlockingIsAsync(Queued):
-    def upload(self, array: Array, *, stream: int = 0, blocking: bool = True) -> Any:
-        return super().upload(np.array(array), stream=stream, blocking=False)
+    def upload(self, array: Array, *, stream: int = 0, blocking: bool = True, **more: Any) -> Any:
+        return super().upload(np.array(array), stream=stream, blocking=False, **more)
 
 
 class AsyncIsElsewhere(Queued):
-    def download(self, buffer: Any, *, stream: int = 0, blocking: bool = True) -> Array:
-        return super().download(buffer, stream=stream if blocking else (stream + 1) % 4, blocking=blocking)
+    def download(self, buffer: Any, *, stream: int = 0, blocking: bool = True, **more: Any) -> Array:
+        return super().download(buffer, stream=stream if blocking else (stream + 1) % 4, blocking=blocking, **more)
 
 
 class ReadsLate(Queued):
-    def upload(self, array: Array, *, stream: int = 0, blocking: bool = True) -> Any:
+    def upload(self, array: Array, *, stream: int = 0, blocking: bool = True, **more: Any) -> Any:
         if blocking:
-            return super().upload(array, stream=stream)
-        at = super().upload(np.array(array), stream=stream)
+            return super().upload(array, stream=stream, **more)
+        at = super().upload(np.array(array), stream=stream, **more)
         self.late = (array, at)
         return at
 
-    def download(self, buffer: Any, *, stream: int = 0, blocking: bool = True) -> Array:
+    def download(self, buffer: Any, *, stream: int = 0, blocking: bool = True, **more: Any) -> Array:
         array, at = getattr(self, "late", (None, None))
         if array is not None and buffer is at:
             return np.array(array)
-        return super().download(buffer, stream=stream, blocking=blocking)
+        return super().download(buffer, stream=stream, blocking=blocking, **more)
 
 
 class FreesAtOnce(Queued):
@@ -411,7 +436,7 @@ class FallsBack(Queued):
 
 
 class CopiesNothing(Queued):
-    def copy(self, buffer: Any, source: Any = None, *, stream: int = 0, blocking: bool = True) -> Any:
+    def copy(self, buffer: Any, source: Any = None, *, stream: int = 0, blocking: bool = True, **more: Any) -> Any:
         return buffer
 
 
@@ -450,10 +475,13 @@ LIARS: dict[str, list[type]] = {
     "view": [CopiesViews],
     "in_place": [WritesBesideOut, WritesAllOperands],
     "donate": [GivesMemoryTwice, WritesAnotherOperand],
+    "destinations": [FillsGaps],
+    "update": [AssignsToTheOperand],
     "compiled": [GivesResultsInOrder, GivesOneResult],
     "streams_in_order": [SpreadsLaunches],
     "ops_in_order": [FallsBack],
     "events": [WaitsForNothing],
+    "delay": [MovesWhatIsDelayed],
     "synchronize": [SubmitsOnly],
     "release_in_order": [FreesAtOnce],
     "release_frees": [NeverFrees],

@@ -10,7 +10,8 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from offload_fuzz.execute import BLOCK, CANARY, HostMemory, arrange, float_environment
+from offload_fuzz.execute import float_environment
+from offload_fuzz.host_arrays import BLOCK, CANARY, HostMemory, arrange
 
 LAYOUTS = ("contiguous", "fortran", "strided", "negative", "broadcast")
 #: The rounding modes of fenv.h on x86-64.

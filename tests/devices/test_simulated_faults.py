@@ -59,6 +59,28 @@ def across_streams(d: Simulated, p: Simulated) -> Any:
     return d.download(d.launch("abs", [y], {}, stream=0), stream=0)
 
 
+def download_into_gaps(d: Simulated, p: Simulated) -> Any:
+    into = np.zeros((2, 7), np.float32)[:, 1::2]
+    d.download(d.upload(X), into=into)
+    return into
+
+
+def view_of_what_was_dropped(d: Simulated, p: Simulated) -> Any:
+    x = d.upload(X)
+    view = d.launch("permute_dims", [x], {"axes": (1, 0)})
+    del x
+    other = d.upload(-X)
+    return np.stack([d.download(view), d.download(other).T])
+
+
+def across_streams_late(d: Simulated, p: Simulated) -> Any:
+    x = d.upload(X, stream=1)
+    d.delay(1)
+    y = d.launch("negative", [x], {}, stream=1)
+    d.wait(0, d.record(1))
+    return d.download(d.launch("abs", [y], {}, stream=0), stream=0)
+
+
 def across_devices(d: Simulated, p: Simulated) -> Any:
     y = d.launch("negative", [d.upload(X)], {}, stream=1)
     p.wait(0, d.record(1))
@@ -104,6 +126,10 @@ SEQUENCES: dict[str, Sequence] = {
     "storage_offset_dropped": negative_of_rest(np.arange(5.0), 2),
     "offset_wraps": one("negative", np.arange(40.0)),
     "last_chunk_lost": lambda d, p: d.download(d.upload(X)),
+    "bounced_tail_lost": lambda d, p: p.download(p.upload(d.download(d.upload(X)))),
+    "strided_target_unwritten": lambda d, p: d.download(d.launch("abs", [d.upload(X)], {}, update="strided view")),
+    "download_into_gaps": download_into_gaps,
+    "view_without_its_base": view_of_what_was_dropped,
     "peer_copy_lost": lambda d, p: p.download(p.copy(d.upload(X), d)),
     "int64_narrowed": lambda d, p: d.download(d.upload(np.array([2**40 + 3, -5]))),
     "zero_sign_and_nan_lost": lambda d, p: d.download(d.upload(np.array([-0.0, 1.0]))),
@@ -111,6 +137,7 @@ SEQUENCES: dict[str, Sequence] = {
     "upload_returns_early": overwritten_source(blocking=True),
     "download_returns_early": download_early,
     "wait_ignored": across_streams,
+    "wait_gives_up": across_streams_late,
     "peer_event_ignored": across_devices,
     "freed_while_in_use": released_after_use,
     "in_place_write_lost": in_place_on_a_strided_buffer,

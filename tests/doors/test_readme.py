@@ -55,7 +55,7 @@ def files() -> dict[str, str]:
 
 
 COMMANDS = commands()
-INSTALLS = {"pip install .", "pip install '.[test]'", "pytest"}
+INSTALLS = {"pip install .", "pip install '.[test]'", "pytest -n auto"}
 
 
 @pytest.fixture(scope="module")

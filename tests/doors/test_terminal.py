@@ -46,6 +46,7 @@ REPLAY = """
 SUMMARY = """\
 ran       40 programs, 2,000 plans (case runs) on numpy and simulated:0, simulated:1
 pairs     90 of 100 crossing pairs (90.0%); 7 more are unreachable by features
+cells     none counted, as no device was opened
 programs  median 3 nodes; 25.0% wild, 2.5% large
 ops       3 of 4, least often sum 1.0%, abs 49.5%, add 49.5%; never exp
 freedoms  device 50.0%, stream 0.0%, reuse 0.0%, donate 0.0%, compile 0.0%, transfer 0.1%, layout

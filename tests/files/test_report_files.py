@@ -124,6 +124,11 @@ WRONG: list[tuple[str, Callable[[dict[str, Any]], object], str]] = [
      "report does not keep its schema: a lane or a value stands twice at findings[0].graph [FILE]"),
     ("a place that is not there", lambda d: d["coverage"]["pairs"][0].update(to="d9"),
      "report does not keep its schema: d9 should be one of the places at coverage [FILE]"),
+    ("a table of an axis that is not there", lambda d: d["coverage"]["boundary"]["tables"][0].update(rows="node"),
+     "report does not keep its schema: 'node' should be one of the axes at coverage.boundary.tables[0] [FILE]"),
+    ("a table with a row too few", lambda d: d["coverage"]["boundary"]["tables"][1]["reached"].pop(),
+     "report does not keep its schema: the table should have 2 rows of 2 numbers at coverage.boundary.tables[1] "
+     "[FILE]"),
     ("a finding that is none", lambda d: d["findings"].append(3),
      "report does not keep its schema: 3 should be object at findings[2] [FILE]"),
 ]  # fmt: skip  # a table

@@ -17,8 +17,21 @@ ROOT = Path(__file__).parents[2]
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("errors", "untrusted", "types", "contracts", "contract", "contract_files", "enclosure"),
     ("ops", "program", "plan", "text", "wellformed"),
-    ("device", "reference", "schedule", "happens_before", "tables", "issuing", "lower", "case"),
-    ("adapters", "execute", "trial"),
+    (
+        "device",
+        "reference",
+        "schedule",
+        "ledger",
+        "happens_before",
+        "tables",
+        "issuing",
+        "lowering",
+        "crossings",
+        "lower_regions",
+        "lower",
+        "case",
+    ),
+    ("adapters", "host_arrays", "execute", "trial"),
     ("strategies", "oracles"),
     ("finding", "campaign", "report", "export"),
     (
@@ -40,7 +53,7 @@ PLACE = {name: (floor, at) for floor, names in enumerate(FLOORS) for at, name in
 WALLS = {("happens_before", "lower"), ("oracles", "strategies"), ("strategies", "oracles")}
 
 #: All that a report may know of a campaign: what it found and how it was set up, not how it runs.
-CAMPAIGN_DATA = frozenset({"report", "counts", "coverage", "settings", "extension"})
+CAMPAIGN_DATA = frozenset({"report", "counts", "coverage", "boundary", "settings", "extension"})
 
 HYPOTHESIS_FROM = 4
 BACKENDS = frozenset(

@@ -13,29 +13,27 @@ from offload_fuzz.adapters.simulated.arithmetic import Kernel, kernel_of
 from offload_fuzz.adapters.simulated.draws import Draws
 from offload_fuzz.adapters.simulated.faults import FAULTS
 from offload_fuzz.adapters.simulated.hooks import Hooks
+from offload_fuzz.adapters.simulated.ledger import IN_FLIGHT, Deed, Ledger, Mark
 from offload_fuzz.adapters.simulated.memory import (
     Buffer,
     Layout,
     Memory,
     Strides,
-    contiguous_strides,
-    host_layout,
-    shared_with_host,
-    span,
+    placed_for,
 )
 from offload_fuzz.adapters.simulated.profiles import PROFILES, features_of
-from offload_fuzz.adapters.simulated.queues import Event, Queues, finish, kernel
+from offload_fuzz.adapters.simulated.queues import DELAY, Event, Queues, finish, kernel
 from offload_fuzz.adapters.simulated.subnormals import flushed
-from offload_fuzz.adapters.simulated.views import VIEWS
+from offload_fuzz.adapters.simulated.transfers import WRITTEN, Transfers
+from offload_fuzz.adapters.simulated.views import VIEWS, getitem
 from offload_fuzz.errors import UsageError, one_of
 from offload_fuzz.ops.base import find_op
-from offload_fuzz.types import DTYPES, NAMES, Array, ArrayType
+from offload_fuzz.types import DTYPES, Array, ArrayType
 
-UNFILLED = 0xFF  # what a downloaded array holds until its transfer has run: NaN in every float dtype
 DRAWN_ORDERS = ("late", "random", "late", "random", "late", "random", "late", "eager")
 REMEMBERED = 4096
+WATCHED = 2  # memory is watched in one of so many runs, by seed, and from the start, before there is a seed
 REGION = "compiled region"  # stands for the op of a kernel that is compiled from several
-WRITTEN = -1  # the use of a buffer that a kernel writes
 
 
 @frozen(eq=False, slots=True)
@@ -57,7 +55,7 @@ class Instruction:
     flushes: bool
 
 
-class Simulated:
+class Simulated(Transfers):
     """One simulated device. `reset` draws its order of commands and its lawful roundings from a seed.
 
     Under seed 0 every command runs when it is issued; other seeds draw one of `queues.ORDERS`, mostly not that.
@@ -74,101 +72,36 @@ class Simulated:
         self.tile, self.flushes = p.tile, p.flushes
         self.accumulators = {DTYPES[d].np: DTYPES[a].np for d, a in p.accumulators.items()}
         self.draws = Draws(0, self.accumulators)
-        self.launches = 0
+        self.counted = Ledger(self.name)
         self.scratch: dict[str, Any] = {}
         self._instructions: dict[Hashable, Instruction] = {}
 
     def reset(self, seed: int, order: str | None = None) -> None:
         """Begin a run: empty memory and queues, draws from `seed` and the index; `order` overrides the drawn one."""
         self.draws = Draws(seed + (self.index << 20), self.accumulators)
-        self.launches = 0
+        self.counted.reset(watching=seed % WATCHED == 1)
         drawn = DRAWN_ORDERS[self.draws.below(len(DRAWN_ORDERS))] if seed else "eager"
         self.memory.reset()
         self.scratch.clear()
         self.queues.reset(order or drawn, Draws(~seed))
 
-    # --------------------------------------------------------------------------------------------------- transfers
-    def upload(self, array: Array, *, stream: int = 0, blocking: bool = True) -> Buffer:
-        """A buffer of the host array's own layout; a DMA command reads the array when it runs."""
-        type = ArrayType(NAMES[array.dtype], array.shape)
-        if not self.hooks.copies(True, array):
-            return Buffer(shared_with_host(array), type, 0, array.strides, self.name)
-        offset, strides, nbytes = (0, *tiles.placed(type, self.tile)) if self.tile else host_layout(array, type)
-        buffer = self._allocate(type, offset, strides, nbytes, "upload")
-
-        def transfer() -> None:
-            self._move(self._array(buffer, WRITTEN), self.hooks.host_array(array), "upload")
-
-        def put_off() -> None:
-            self.memory.arriving[buffer.storage.address] = transfer
-
-        at_once = blocking or self.hooks.arrives("completion") == "completion"
-        self._issue(stream, transfer if at_once else put_off, blocking, "upload")
-        return buffer
-
-    def download(self, buffer: Buffer, *, stream: int = 0, blocking: bool = True) -> Array:
-        """A new host array, filled when the command runs."""
-        type = buffer.type
-        fresh = np.full(type.nbytes, UNFILLED, np.uint8).view(type.np).reshape(type.shape)
-        array: Array = self.hooks.host_target(fresh, self.scratch)
-
-        def transfer() -> None:
-            self._move(array, self._array(buffer, "download"), "download")
-
-        self._issue(stream, transfer, blocking, "download")
-        return array
-
-    def copy(self, buffer: Buffer, source: Any = None, *, stream: int = 0, blocking: bool = True) -> Buffer:
-        """A copy of a peer's buffer, read when this device's command runs; in the same layout unless it overlaps."""
-        type, strides = buffer.type, buffer.strides
-        if buffer.overlaps_itself:
-            strides = contiguous_strides(type.shape, type.np.itemsize)
-        below, nbytes = span(type, strides)
-        if self.tile:
-            below, (strides, nbytes) = 0, tiles.placed(type, self.tile)
-        result = self._allocate(type, below, strides, nbytes, "copy")
-
-        def transfer() -> None:
-            self._move(self._array(result, WRITTEN), self._array(buffer, "copy"), "copy")
-
-        self._issue(stream, transfer, blocking, "copy")
-        return result
-
-    def _issue(self, stream: int, command: Callable[[], None], blocking: bool, kind: str) -> None:
-        stream = self.hooks.queue(stream, kind, self.index)
-        position = self.queues.issue_transfer(stream, command, kind, self.hooks.overtakes(False, kind))
-        if blocking and self.hooks.host_waits(True, kind):
-            finish(self.queues.queues[stream], position)
-
-    def _move(self, target: Array, source: Array, kind: str) -> None:
-        source = self.hooks.carried(source, kind)
-        moved = self.hooks.moved(source.nbytes, kind)
-        if moved >= source.nbytes:
-            target[...] = source
-            return
-        kept = np.ascontiguousarray(target).reshape(-1).view(np.uint8).copy()
-        kept[:moved] = np.ascontiguousarray(source).reshape(-1).view(np.uint8)[:moved]
-        target[...] = kept.view(target.dtype).reshape(target.shape)
-
     # ------------------------------------------------------------------------------------------------------ memory
-    def _allocate(self, type: ArrayType, offset: int, strides: Strides, nbytes: int, kind: str, op: str = "") -> Buffer:
-        place = self.hooks.placed(self.name, self.index, self.profile, kind, op)
-        nbytes = self.hooks.size(nbytes, kind)
-        if not self.memory.has_room(nbytes):
-            self.queues.synchronize()  # what was released on a stream is free once the stream has come to it
-            self.memory.collect()
-        return Buffer(self.memory.allocate(nbytes), type, offset, strides, place)
-
-    def _array(self, buffer: Buffer, use: int | str) -> Array:
-        return buffer.storage.memory.array(buffer, self.hooks.layout((buffer.offset, buffer.strides), buffer, use))
-
     def release(self, buffer: Buffer, *, stream: int = 0) -> None:
         """Give the buffer's storage back once the stream comes to it; every view of it ends."""
-        storage = buffer.storage
-        if self.hooks.frees("stream") == "stream":
+        storage, when = buffer.storage, self.hooks.frees("stream")
+        if when == "stream":
             self.queues.issue(stream, lambda: storage.memory.free(storage))
         else:
-            storage.memory.free(storage)
+            storage.memory.free(storage, untouched=when == "untouched")
+
+    def ledger(self) -> dict[str, Any]:
+        """What was moved, where kernels ran and what was read wrongly since `reset`; see `Ledger`."""
+        return self.counted.told()
+
+    def touched(self, array: Array, writes: bool) -> None:
+        """The host reads or writes an array that it was given here, or has uploaded."""
+        if IN_FLIGHT:
+            self.counted.touched(array, writes)
 
     def place_of(self, buffer: Buffer) -> str:
         """The name of the device that holds the buffer."""
@@ -184,36 +117,48 @@ class Simulated:
         stream: int = 0,
         out: Buffer | None = None,
         donate: int | None = None,
+        update: str | None = None,
     ) -> Buffer:
         """The buffer of the result: `out`, a view of the operand, or memory that a kernel writes when it runs.
 
         An `out` that cannot hold the result, as two of its elements share their bytes, is left alone. A donated operand
-        is freed after the kernel, unless the result is a view of it.
+        is freed after the kernel, unless the result is a view of it. update: "assign" computes into memory of its own
+        and copies from there, but setitem, and "view", write the region of a copy; views lie in larger memory.
         """
         instruction = self._instruction(op, tuple([b.type for b in operands]), attributes)
         type, hooks = instruction.type, self.hooks
         refusal = hooks.accepts(None, op, operands)
         if refusal is not None:
             raise RuntimeError(refusal)
+        counted = self.counted
+        launch, seen = counted.launched(), counted.seen(operands)
         if instruction.view is not None:
             layout: Layout | None = hooks.view(instruction.view(operands[0], type, attributes), op, operands[0], type)
             if layout is not None:
-                return Buffer(operands[0].storage, type, *layout, operands[0].place)
+                return self._view(operands[0], seen, type, layout, Deed(op, stream, launch, operands[0]))
         in_place = out is not None and out.type == type and not out.overlaps_itself
         target = out if in_place else hooks.target(None, op, operands, type)
         is_new = target is None
         if target is not None and not in_place:
             target.storage.memory.share(target.storage)
         elif target is None:
-            target = self._allocate(type, 0, instruction.strides, instruction.nbytes, "result", op)
+            laid = instruction.strides, instruction.nbytes
+            target = self._allocate(type, *placed_for(update, type, *laid), "result", op)
 
+        deed = counted.writing(op, stream, launch, target)
         read, written, lawful_type = operands, target, instruction.lawful_type
         if self.tile and is_new and instruction.elementwise and (whole := tiles.whole([*operands, target], self.tile)):
             *read, written = whole
             lawful_type = tiles.padded(lawful_type, self.tile)
 
+        def noted() -> None:  # once operands are read, by which a transfer that was put off arrives
+            counted.ran(launch, hooks.unit(self.name, op, operands), operands, [type])
+            if deed is not None:
+                counted.check(operands, seen, deed)
+
         def compute() -> Any:
             arrays = [hooks.operand(self._array(b, i), i, op) for i, b in enumerate(read)]
+            noted()
             if instruction.flushes:
                 arrays = [flushed(x, self.flushes, self.draws) for x in arrays]
             result = instruction.kernel(arrays, attributes, lawful_type, self.draws)
@@ -221,26 +166,61 @@ class Simulated:
                 result = flushed(result, self.flushes, self.draws)
             return hooks.result(result, op, arrays, attributes)
 
-        def write(result: Any) -> None:
+        def write(result: Any, whole: bool = True) -> None:
             if hooks.written(True, written, op, read, in_place):
                 self._array(written, WRITTEN)[...] = result
+                if deed is not None and whole:
+                    counted.wrote(target.storage, deed)
 
         def command(run: Callable[[], None]) -> Callable[[], None]:
             return kernel(run, op, self.name, launch)
 
-        launch, self.launches = self.launches, self.launches + 1
         stream = hooks.queue(stream, op, self.index)
-        if not hooks.direct(True, op):
+        if update is not None and is_new and (op == "setitem" or update == "assign"):
+            for run in self._in_two_steps(op, operands, attributes, target, compute, write, noted):
+                self.queues.issue(stream, command(run))
+            if deed is not None and op == "setitem":
+                self.queues.issue(stream, lambda: counted.wrote(target.storage, deed))
+        elif not hooks.direct(True, op):
             self.queues.issue(stream, command(lambda: self.scratch.update(workspace=np.array(compute()))))
             self.queues.issue(stream, command(lambda: write(_reread(self.scratch["workspace"], written.type))))
-        elif hooks.runs("stream", op) == "stream":
-            self.queues.issue(stream, command(lambda: write(compute())), hooks.overtakes(False, op))
-        else:
+        elif (when := hooks.runs("stream", op)) == "issue":
             with np.errstate(all="ignore"):
                 command(lambda: write(compute()))()
+        else:
+            if when == "prefetched" and deed is not None:
+                counted.check(operands, seen, deed)
+            self.queues.issue(stream, command(lambda: write(compute())), hooks.overtakes(False, op))
         if donate is not None:
             self.release(operands[donate], stream=stream)
         return target
+
+    def _in_two_steps(
+        self,
+        op: str,
+        operands: Sequence[Buffer],
+        attributes: Mapping[str, Any],
+        target: Buffer,
+        compute: Callable[[], Any],
+        write: Callable[..., None],
+        noted: Callable[[], None],
+    ) -> tuple[Callable[[], None], Callable[[], None]]:
+        """What the kernels of an update do: the first makes what the second puts into its place, or writes over."""
+        if op == "setitem":
+            copied, value = operands
+            region = Buffer(target.storage, value.type, *getitem(target, value.type, attributes), target.place)
+
+            def copy() -> None:
+                write(np.array(self._array(copied, 0)), whole=False)
+                noted()
+
+            def put() -> None:
+                self._array(region, WRITTEN)[...] = self._array(value, 1)
+                noted()
+
+            return copy, put
+        made: list[Any] = []
+        return lambda: made.append(np.array(compute())), lambda: write(made.pop())
 
     def launch_compiled(
         self,
@@ -251,7 +231,8 @@ class Simulated:
         stream: int = 0,
     ) -> list[Buffer]:
         """One buffer for each of `results`, all written by one kernel that runs the nodes as a compiled region."""
-        types = [b.type for b in operands]
+        counted, types = self.counted, [b.type for b in operands]
+        launch, seen = counted.launched(), counted.seen(operands)
         steps: list[regions.Step] = []
         for op, numbers, attributes in nodes:
             instruction = self._instruction(op, tuple([types[n] for n in numbers]), attributes)
@@ -266,18 +247,40 @@ class Simulated:
             else:
                 target.storage.memory.share(target.storage)
             targets.append(target)
+        deeds = [counted.writing(REGION, stream, launch, target) for target in targets]
 
         def run() -> None:
             arrays = [self.hooks.operand(self._array(b, i), i, REGION) for i, b in enumerate(operands)]
+            place = self.hooks.unit(self.name, REGION, operands)
+            counted.ran(launch, place, operands, [t.type for t in targets])
+            if deeds[0] is not None:
+                counted.check(operands, seen, deeds[0])
             found = regions.run(steps, arrays, results, self.draws, self.hooks.fused)
-            for target, result in zip(targets, self.hooks.region_results(found), strict=True):
+            for target, deed, result in zip(targets, deeds, self.hooks.region_results(found), strict=True):
                 if result is not None:
                     self._array(target, WRITTEN)[...] = result
+                    if deed is not None:
+                        counted.wrote(target.storage, deed)
 
-        command = kernel(run, REGION, self.name, self.launches)
-        self.launches += 1
+        command = kernel(run, REGION, self.name, launch)
         self.queues.issue(self.hooks.queue(stream, REGION, self.index), command, self.hooks.overtakes(False, REGION))
         return targets
+
+    def _view(self, x: Buffer, seen: list[int], type: ArrayType, layout: Layout, deed: Deed) -> Buffer:
+        """A view of `x`, which is there once the stream has come to it."""
+        counted, place = self.counted, self.hooks.unit(self.name, deed.name, (x,))
+        counted.ran(deed.launch or 0, place, (x,), (type,))
+        storage = self.hooks.holds(x.storage, deed.name)
+        if not counted.watching:
+            return Buffer(storage, type, *layout, x.place)
+        mark = Mark(deed)
+
+        def make() -> None:
+            counted.check([x], seen, deed)
+            mark.done = True
+
+        self.queues.issue(deed.stream, make)
+        return Buffer(storage, type, *layout, x.place, mark)
 
     def _instruction(self, op: str, types: tuple[ArrayType, ...], attributes: Mapping[str, Any]) -> Instruction:
         key = (op, types, tuple(attributes.items()))
@@ -314,6 +317,10 @@ class Simulated:
         """What is issued on the stream from now on comes after the event, which may be of another simulated device."""
         if self.hooks.waits(True, event, self.name):
             self.queues.issue(stream, event)
+
+    def delay(self, stream: int) -> None:
+        """What is issued on the stream from now on runs only where a synchronisation requires it."""
+        self.queues.issue(stream, DELAY)
 
     def synchronize(self, *, stream: int | None = None, event: Event | None = None) -> None:
         """Return when the event has happened, or when a stream, or every stream, is done."""

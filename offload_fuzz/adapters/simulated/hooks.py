@@ -29,8 +29,11 @@ HOOKS: dict[str, Hook] = {
     for h in (
         # transfers; kind is "upload", "download" or "copy"
         Hook("host_array", "array", "an upload reads the host array by its strides, from its first element"),
+        Hook("bounced", "array", "what goes from one device to another over the host goes on as it came"),
         Hook("carried", "array, kind", "a transfer carries every bit of the elements"),
         Hook("moved", "nbytes, kind", "a transfer moves all bytes of the elements"),
+        Hook("legs", "((kind, nbytes),), buffer", "a transfer is one, of the elements alone, on the straight way; "
+             "buffer: the device's"),
         Hook("arrives", "'completion'", "an asynchronous upload has read the host array when it is complete"),
         Hook("copies", "True, array", "an upload copies the host array; the device never shares its memory"),
         Hook("host_target", "array, scratch", "a download fills a new host array; scratch: a dict, empty in each run"),
@@ -39,20 +42,25 @@ HOOKS: dict[str, Hook] = {
         Hook("layout", "(offset, strides), buffer, use", "elements are found by the buffer's own offset and strides; "
              "use: a kernel's operand number, -1 for its result, or the kind of a transfer"),
         Hook("view", "layout or None, op, buffer, type", "a view has the elements that its op names"),
+        Hook("holds", "storage, op", "a view keeps the storage of its operand alive"),
         Hook("size", "nbytes, kind", "an allocation has room for all elements"),
         Hook("placed", "place, index, profile, kind, op", "memory is allocated on the device that was asked"),
-        Hook("frees", "'stream'", "released memory is reused once the stream has come to the release"),
+        Hook("frees", "'stream'", "released memory is reused once the stream has come to the release; not at its "
+             "'issue', nor given up then and left 'untouched'"),
         Hook("target", "None, op, operands, type", "a result goes to fresh memory (None) or to the given out"),
         # order
         Hook("waits", "True, event, device", "a stream waits for the event of another stream or device"),
         Hook("queue", "stream, kind, index", "a command goes to the stream that was asked; kind: that of a transfer, "
              "or an op; index: of the device"),
-        Hook("overtakes", "False, kind", "a command comes after all that was issued on its stream before"),
+        Hook("overtakes", "False, kind", "a command comes after all that was issued on its stream before; True: it "
+             "overtakes the last, unless that is a wait; 'wait': in any case"),
         Hook("recorded", "event", "an event comes after all that was issued on its stream before"),
         Hook("synchronizes", "True, stream, event", "the host waits for the stream, or the event"),
-        Hook("runs", "'stream', op", "a kernel runs in the order of its stream, not when it is issued"),
+        Hook("runs", "'stream', op", "a kernel runs in the order of its stream, not when it is issued ('issue'), and "
+             "has not read its operands before ('prefetched')"),
         # kernels
         Hook("accepts", "None, op, operands", "a launch raises no error (None), else one of this text"),
+        Hook("unit", "place, op, operands", "a kernel runs on the device that was asked"),
         Hook("operand", "array, number, op", "a kernel reads each element of an operand where it is"),
         Hook("result_type", "type, op, operand_types", "a result has the type of the op's rule"),
         Hook("result", "array, op, operands, attributes", "a result has the value that the contract allows"),

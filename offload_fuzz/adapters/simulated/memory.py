@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import ctypes
+import math
 import weakref
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from attrs import frozen
+from attrs import define, field, frozen
 
 from offload_fuzz.types import DTYPES, Array, ArrayType
 
@@ -31,24 +32,34 @@ class OutOfMemory(MemoryError):
     """
 
 
-@frozen(eq=False, slots=True)
+@define(eq=False, slots=True)
 class Storage:
-    """One allocation: `nbytes` bytes from `address` of a memory."""
+    """One allocation: `nbytes` bytes from `address` of a memory; live: until it is released.
+
+    issued, done: the writes to it, in the order in which they were issued, and were done (`ledger.Deed`).
+    """
 
     memory: Memory | SharedHost
     address: int
     nbytes: int
+    live: bool = True
+    issued: list[Any] = field(factory=list)
+    done: list[Any] = field(factory=list)
 
 
 @frozen(eq=False, slots=True)
 class Buffer:
-    """What the host holds of a device array: a strided view over a storage, and the name of the device it lies on."""
+    """What the host holds of a device array: a strided view over a storage, and the name of the device it lies on.
+
+    mark: of what a view op made, whether its stream has come to it (`ledger.Mark`).
+    """
 
     storage: Storage
     type: ArrayType
     offset: int
     strides: Strides
     place: str
+    mark: Any = None
 
     @property
     def is_contiguous(self) -> bool:
@@ -80,6 +91,21 @@ def is_contiguous(type: ArrayType, strides: Strides) -> bool:
             return False
         step *= n
     return True
+
+
+def placed_for(how: str | None, type: ArrayType, strides: Strides, nbytes: int) -> tuple[int, Strides, int]:
+    """Offset, strides and storage size of what has these strides and size.
+
+    how: "view" or "offset", one element into larger memory; "strided view" or "strided", every second element of each
+    row there; anything else: as it is.
+    """
+    item = type.np.itemsize
+    if how in ("view", "offset"):
+        return item, strides, nbytes + 2 * item
+    if how in ("strided view", "strided") and type.ndim:
+        wide = (*type.shape[:-1], 2 * type.shape[-1] + 1)
+        return item, (*contiguous_strides(wide, item)[:-1], 2 * item), math.prod(wide) * item + item
+    return 0, strides, nbytes
 
 
 def span(type: ArrayType, strides: Strides) -> tuple[int, int]:
@@ -123,6 +149,7 @@ class Memory:
         self._live: dict[int, tuple[weakref.ref[Storage], int]] = {}
         self._free: dict[int, list[int]] = {}
         self._shared: dict[int, int] = {}
+        self._dropped: list[tuple[int, Any]] = []
         self._new_arena(START)
         self.reset()
 
@@ -140,6 +167,7 @@ class Memory:
         self._live.clear()
         self._free.clear()
         self._shared.clear()
+        self._dropped.clear()
         self._used = 0
         self._top = self.alignment
 
@@ -163,6 +191,8 @@ class Memory:
 
     def allocate(self, nbytes: int) -> Storage:
         """A storage of at least `nbytes` bytes, poisoned; raises `OutOfMemory`."""
+        if self._dropped:
+            self._free_dropped()
         size = self._size(nbytes)
         if self.capacity is not None and self._used + size > self.capacity:
             raise OutOfMemory(
@@ -182,28 +212,43 @@ class Memory:
                 self.arena[:address] = old[:address]
         self._words[address >> 1 : (address + size) >> 1] = NEVER_WRITTEN
         storage = Storage(self, address, size)
-        self._live[address] = (weakref.ref(storage), size)
+        dropped = self._dropped
+        self._live[address] = (weakref.ref(storage, lambda last: dropped.append((address, last))), size)
         return storage
+
+    def _free_dropped(self) -> None:
+        """Free the blocks whose last buffer was let go of, unless they were released before."""
+        for address, last in self._dropped:
+            live = self._live.get(address)
+            if live is not None and live[0] is last:
+                self._free_block(address, live[1])
+        self._dropped.clear()
 
     def share(self, storage: Storage) -> None:
         """Let the storage live until it has been freed once more; only a fault makes buffers share one like this."""
         self._shared[storage.address] = self._shared.get(storage.address, 0) + 1
 
-    def free(self, storage: Storage) -> None:
-        """Poison the storage and make it the next to be reused; raises `ValueError` when it is not allocated."""
+    def free(self, storage: Storage, untouched: bool = False) -> None:
+        """Poison the storage and make it the next to be reused; raises `ValueError` when it is not allocated.
+
+        untouched: only a fault gives it up without poison, and never hands it out again.
+        """
         address, size = storage.address, storage.nbytes
         if address not in self._live or self._live[address][0]() is not storage:
             raise ValueError(f"storage at address {address} is released but should be allocated; release it once")
         if self._shared.get(address):
             self._shared[address] -= 1
             return
-        self._free_block(address, size)
+        storage.live = False
+        self._free_block(address, size, untouched)
 
-    def _free_block(self, address: int, size: int) -> None:
+    def _free_block(self, address: int, size: int, untouched: bool = False) -> None:
         del self._live[address]
         self._used -= size
         self._shared.pop(address, None)
         self.arriving.pop(address, None)
+        if untouched:
+            return
         self._words[address >> 1 : (address + size) >> 1] = FREED
         self._free.setdefault(size, []).append(address)
 
@@ -217,6 +262,23 @@ class Memory:
         return np.ndarray(type.shape, DTYPES[type.dtype].np, self.arena, storage.address + offset, strides)
 
 
+class Staging(np.ndarray[Any, Any]):
+    """Host memory that a download fills: by it an upload knows what is on its way from one device to another."""
+
+
+def downloaded(type: ArrayType, fill: int) -> Array:
+    """A new host array of `type` in staging memory, each byte `fill`."""
+    memory = Staging(type.nbytes, np.uint8)
+    memory.fill(fill)
+    array: Array = np.ndarray(type.shape, type.np, memory)
+    return array
+
+
+def is_bounced(array: Array) -> bool:
+    """Whether a host array is what a download gave, and so goes from one device to another."""
+    return isinstance(array.base, Staging)
+
+
 class SharedHost:
     """The memory of one host array as if it were the device's own; only a fault uploads without a copy."""
 
@@ -227,7 +289,7 @@ class SharedHost:
     def share(self, storage: Storage) -> None:
         """Nothing to count: the host keeps the array."""
 
-    def free(self, storage: Storage) -> None:
+    def free(self, storage: Storage, untouched: bool = False) -> None:
         """Nothing to give back."""
 
     def array(self, buffer: Buffer, layout: Layout) -> Array:

@@ -13,7 +13,7 @@ from attrs import evolve, field, fields, frozen
 from offload_fuzz.adapters.simulated.views import VIEWS
 from offload_fuzz.contract import Contract
 from offload_fuzz.contract_files import contract_named
-from offload_fuzz.device import Features
+from offload_fuzz.device import DESTINATIONS, LEDGER, UPDATES, Features
 from offload_fuzz.errors import UsageError, one_of
 from offload_fuzz.ops.base import OPS, find_op
 from offload_fuzz.types import DTYPES, is_floating
@@ -169,6 +169,8 @@ def peers_of(profile: Profile, index: int) -> str | tuple[str, ...] | None:
 def features_of(profile: Profile, name: str, index: int = 0) -> Features:
     """What a device of this profile, name and index declares; ops registered so far are among them."""
     ops = [op for op in OPS.values() if profile.ops is None or op.name in profile.ops]
+    fresh = frozenset(op.name for op in ops if ALIASING.get(op.name, "fresh") == "fresh")
+    ways = UPDATES if profile.tile is None else ("assign", "out")  # padding lies where a view would
     return Features(
         ops=dict.fromkeys(op.name for op in ops),
         dtypes=profile.dtypes,
@@ -176,14 +178,19 @@ def features_of(profile: Profile, name: str, index: int = 0) -> Features:
         transfers=("blocking",) if profile.blocking else ("blocking", "async"),
         in_place=frozenset(op.name for op in ops if op.elementwise),
         donate=frozenset(op.name for op in ops),
+        update=dict.fromkeys(ways, fresh),
+        destination=frozenset(("download",) if profile.tile else DESTINATIONS),
         peers=peers_of(profile, index),
         release=True,
         compile=profile.compile,
+        delay=not profile.blocking,
+        drop=True,
         source_free={"blocking": "return", "async": "completion"},
         aliasing=ALIASING,
         deterministic=False,
         contract=contract_of_profile(profile),
         place=name,
+        ledger=LEDGER,
         out_of_memory=() if profile.memory is None else (OUT_OF_MEMORY,),
     )
 

@@ -103,8 +103,9 @@ class Bench:
         stream: int = 0,
         out: Any = None,
         donate: int | None = None,
+        update: str | None = None,
     ) -> Any:
-        given = {"out": out, "donate": donate}
+        given = {"out": out, "donate": donate, "update": update}
         modes = {**self.modes(stream), **{name: value for name, value in given.items() if value is not None}}
         return self.call("launch", op, list(operands), dict(attributes or {}), **modes)
 

@@ -12,7 +12,7 @@ from offload_fuzz.campaign.conformance.bench import Bench, DeviceRaised, Violati
 from offload_fuzz.campaign.conformance.transfers import LAID_OUT, data, sample
 from offload_fuzz.campaign.loop import Campaign
 from offload_fuzz.campaign.settings import Settings
-from offload_fuzz.execute import arrange
+from offload_fuzz.host_arrays import arrange
 from offload_fuzz.types import Array, ArrayType
 
 SIZES = (5, 65_536)
@@ -50,6 +50,23 @@ def streams_in_order(bench: Bench) -> Iterator[Violation]:
                 found = differs(f"stream {stream}, upload, {CHAIN} launches, download", array, _counted(x, one))
                 if found:
                     yield found
+
+
+def delay(bench: Bench) -> Iterator[Violation]:
+    """What follows a delay comes all the same, in order, and a wait for its event holds."""
+    last = bench.features.streams - 1
+    for _ in bench.rounds():
+        x, one = bench.counter(SIZES[0])
+        a, b = (bench.upload(v, stream=last, blocking=False) for v in (x, one))
+        bench.call("delay", last)
+        buffer = _chain(bench, a, b, last)
+        bench.call("delay", last)
+        bench.call("wait", 0, bench.call("record", last))
+        array = bench.download(bench.launch("add", [buffer, b], stream=0), stream=0)
+        where = f"stream {last} is delayed before {CHAIN} launches and an event that stream 0 waits for"
+        found = differs(where, array, _counted(x, one, CHAIN + 1))
+        if found:
+            yield found
 
 
 def events(bench: Bench) -> Iterator[Violation]:

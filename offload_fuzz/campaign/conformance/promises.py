@@ -43,6 +43,10 @@ def _several(bench: Bench) -> str:
     return _counting(bench) if bench.features.streams > 1 else "there are not two streams"
 
 
+def _delays(bench: Bench) -> str:
+    return _declared("delay")(bench) or _streams(bench)
+
+
 def _async(bench: Bench) -> str:
     return "" if bench.has_async and bench.features.streams else "async is not among the transfers"
 
@@ -127,6 +131,9 @@ PROMISES: dict[str, Promise] = {p.name: p for p in (
          "keep the host's array alive and write nothing to it, or copy", _shared),
     _row("transfers", "download_owned", "a downloaded array is the host's: its memory and the device's are two",
          transfers.download_owned, "return a copy"),
+    _row("transfers", "destinations", "elements arrive in memory with gaps or an offset, and nothing around it changes",
+         transfers.destinations, "write by the strides of the target, or leave the transfer out of destination",
+         _declared("destination")),
     _row("transfers", "blocking_transfers", "a blocking transfer is done when it returns", transfers.blocking_transfers,
          "wait for the stream before returning", _counting),
     _row("transfers", "async_transfers", "async transfers are done when their stream is", transfers.async_transfers,
@@ -161,6 +168,8 @@ PROMISES: dict[str, Promise] = {p.name: p for p in (
          "declare the op 'may' or 'fresh' in aliasing", _aliasing("view")),
     _row("aliasing", "in_place", "out= is where the result goes, and nowhere else", computing.in_place,
          "write into out's own memory, or leave the op out of in_place", _declared("in_place")),
+    _row("aliasing", "update", "a result is the same however it comes to its place", together.update,
+         "write all elements of the result by the target's own strides and offset", _declared("update")),
     _row("aliasing", "donate", "a donated operand's memory holds the result or is free, not both", together.donate,
          "free the operand's memory after the kernel, unless the result lies there", _declared("donate")),
 
@@ -170,6 +179,8 @@ PROMISES: dict[str, Promise] = {p.name: p for p in (
          "let a fallback to the host wait for the stream that makes its operands", _streams),
     _row("order", "events", "what follows a wait sees all that came before the record", ordering.events,
          "record the event on its stream when it is called, and make the other stream wait for it", _several),
+    _row("order", "delay", "what follows a delay comes all the same, in order", ordering.delay,
+         "put the delay on the stream, as a kernel that only takes time", _delays),
     _row("order", "synchronize", "synchronize returns when stream, event or device is done", ordering.synchronize,
          "wait for the work itself, not for its submission", _streams),
     _row("order", "release_in_order", "released memory is reused only after what was issued before",

@@ -54,6 +54,13 @@ def _calls(bench: Bench) -> Iterator[tuple[str, tuple[Any, ...], dict[str, Any]]
     yield "launch", (0, 0, 0), {**bench.modes(0), **({"out": 0} if f.in_place else {})}
     if f.donate:
         yield "launch", (0, 0, 0), {**bench.modes(0), "donate": 0}
+    for kind, given in (("upload", (0,)), ("copy", (0, 0))):
+        if kind in f.destination:
+            yield kind, given, {**bench.modes(0, True), "destination": "strided"}
+    if "download" in f.destination:
+        yield "download", (0,), {**bench.modes(0, True), "into": 0}
+    if f.update:
+        yield "launch", (0, 0, 0), {**bench.modes(0), "update": 0}
     if f.peers is not None:
         yield "copy", (0, 0), bench.modes(0, True)
     if f.streams:
@@ -62,6 +69,8 @@ def _calls(bench: Bench) -> Iterator[tuple[str, tuple[Any, ...], dict[str, Any]]
         yield "synchronize", (), {}
         yield "synchronize", (), {"stream": 0}
         yield "synchronize", (), {"event": 0}
+    if f.delay:
+        yield "delay", (0,), {}
     if f.compile:
         yield "launch_compiled", (0, 0, 0), bench.modes(0)
     if f.release:

@@ -11,7 +11,7 @@ from offload_fuzz.campaign.conformance.applied import Applied
 from offload_fuzz.campaign.conformance.bench import FEW, Bench, Violation, differs, same_bits
 from offload_fuzz.campaign.conformance.transfers import data, sample
 from offload_fuzz.enclosure import Enclosure
-from offload_fuzz.execute import arrange
+from offload_fuzz.host_arrays import arrange
 from offload_fuzz.ops.base import OPS
 from offload_fuzz.program import Builder
 from offload_fuzz.reference import evaluate_program, quiet
@@ -72,6 +72,31 @@ def _region(bench: Bench, a: Applied, second: str) -> Iterator[Violation]:
         for k, (buffer, x) in enumerate(zip(buffers, a.operands, strict=True)):
             if not same_bits(bench.download(buffer), np.array(x)):
                 yield Violation(where, f"operand {k} changed", "a region writes nothing but its results")
+
+
+# ---------------------------------------------------------------------------------------------------------- updates
+def update(bench: Bench) -> Iterator[Violation]:
+    """However a result comes to its place, it is what the contract allows, and operands stay as they are."""
+    ways = bench.features.update
+
+    def look(op: str) -> Iterator[Violation]:
+        for a in bench.working(op)[:FEW]:
+            b = Builder()
+            for x in a.operands:
+                b.input(np.array(x))
+            v = b.apply(a.op, *range(len(a.operands)), **a.attributes)
+            with quiet():
+                known = evaluate_program(b.returns(v), bench.features.contract)[v]
+            for way in [way for way, ops in ways.items() if op in ops]:
+                where = bench.where = f"{a}, update {way!r}"
+                buffers = [bench.upload(x) for x in a.operands]
+                array = bench.download(bench.launch(op, buffers, a.attributes, update=way))
+                yield from _outside(where, array, known.value, known.enclosure)
+                for k, (buffer, x) in enumerate(zip(buffers, a.operands, strict=True)):
+                    if not same_bits(bench.download(buffer), np.array(x)):
+                        yield Violation(where, f"operand {k} changed", "an update writes its result and nothing else")
+
+    return bench.each(sorted(set().union(*ways.values())), look)
 
 
 # --------------------------------------------------------------------------------------------------------- donation

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from offload_fuzz.campaign.conformance.bench import Bench, Violation, differs, same_bits
-from offload_fuzz.execute import OVERWRITTEN, HostMemory, arrange
+from offload_fuzz.execute import OVERWRITTEN
+from offload_fuzz.host_arrays import HostMemory, arrange, destination, spilled
 from offload_fuzz.strategies.arrays import make_data, table
 from offload_fuzz.types import DTYPES, Array, ArrayType
 
@@ -145,6 +146,45 @@ def _source_free(bench: Bench, blocking: bool) -> Iterator[Violation]:
                     if found:
                         yield found
                         return
+
+
+# ------------------------------------------------------------------------------------------------- the destination
+def destinations(bench: Bench) -> Iterator[Violation]:
+    """Elements arrive in memory of any form: offset, with gaps; nothing around a host array is written."""
+    declared = bench.features.destination
+    for dtype in sample(bench):
+        for shape in LAID_OUT:
+            for how in ("offset", "strided"):
+                expected = data(dtype, shape)
+                for kind in [k for k in ("upload", "copy") if k in declared]:
+                    where = f"{dtype}{list(shape)}, {kind} into {how} memory"
+                    bench.at(where)
+                    found = differs(where, _arrived(bench, expected, kind, how), expected)
+                    if found:
+                        yield found
+                if "download" in declared:
+                    where = f"{dtype}{list(shape)}, download into {how} memory"
+                    bench.at(where)
+                    buffer = bench.upload(expected)
+                    array, backing = destination(ArrayType(dtype, shape), how, HostMemory())
+                    bench.call("download", buffer, into=array, **bench.modes(0, True))
+                    found = differs(where, np.array(array), expected)
+                    if found:
+                        yield found
+                    if spilled(backing, array):
+                        yield Violation(where, "memory around the array changed", "only the elements are written")
+
+
+def _arrived(bench: Bench, array: Array, kind: str, how: str) -> Array | None:
+    """What comes back of an upload, or of a copy to the peer, into memory of a form; `array` if there is no peer."""
+    if kind == "upload":
+        return bench.download(bench.call("upload", array, destination=how, **bench.modes(0, True)))  # type: ignore[no-any-return]  # judged
+    if bench.peer is None:
+        return array
+    buffer = bench.upload(array)
+    modes = bench.modes(0, True)
+    there = bench.peer.device.copy(buffer, bench.device, destination=how, **modes)
+    return bench.peer.device.download(there, **modes)  # type: ignore[no-any-return]  # judged
 
 
 # ---------------------------------------------------------------------------------------------------- the download

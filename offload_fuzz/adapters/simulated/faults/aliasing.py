@@ -16,7 +16,8 @@ from offload_fuzz.types import NAMES, Array, ArrayType, is_floating
 # fmt: off
 
 
-@fault("in_place_write_lost", hook="written", cls="aliasing", needs=("reuse",), report="pytorch/pytorch#165257",
+@fault("in_place_write_lost", hook="written", cls="aliasing", needs=("reuse",), inside=True,
+       report="pytorch/pytorch#165257",
        sentence="An in-place op on a buffer that is not contiguous writes to a temporary that is thrown away.")
 def _in_place_write_lost(write: bool, buffer: Buffer, op: str, operands: Sequence[Buffer], in_place: bool) -> bool:
     return write and not (in_place and not buffer.is_contiguous)
@@ -46,7 +47,7 @@ def _noop_returns_operand(target: Buffer | None, op: str, operands: Sequence[Buf
     return x if is_noop and x.type == type and not x.overlaps_itself else target
 
 
-@fault("aligned_upload_aliases", hook="copies", cls="aliasing", report="jax-ml/jax#37830",
+@fault("aligned_upload_aliases", hook="copies", cls="aliasing", inside=True, report="jax-ml/jax#37830",
        sentence="An upload of a contiguous host array that begins at a multiple of 64 bytes shares its memory.")
 def _aligned_upload_aliases(copies: bool, array: Array) -> bool:
     return copies and not (
@@ -71,7 +72,7 @@ def _downloads_share_staging(array: Array, scratch: dict[str, Any]) -> Array:
     return found
 
 
-@fault("sort_mutates_operand", hook="result", cls="aliasing",
+@fault("sort_mutates_operand", hook="result", cls="aliasing", inside=True,
        sentence="sort sorts its operand in place and returns a copy of it.")
 def _sort_mutates_operand(result: Any, op: str, operands: Sequence[Array], attributes: Mapping[str, Any]) -> Any:
     if op == "sort" and operands[0].shape == np.shape(result):
@@ -85,3 +86,9 @@ def _upload_converts_source(array: Array) -> Array:
     if array.flags.writeable and is_floating(NAMES[array.dtype]):
         array[array == 0] = 0
     return array
+
+
+@fault("strided_target_unwritten", hook="written", cls="aliasing", needs=("update",),
+       sentence="An op whose result goes into a view with gaps writes to a temporary that is thrown away.")
+def _strided_target_unwritten(write: bool, buffer: Buffer, op: str, operands: Sequence[Buffer], in_place: bool) -> bool:
+    return write and (in_place or buffer.is_contiguous)

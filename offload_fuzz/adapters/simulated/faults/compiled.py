@@ -67,3 +67,9 @@ def _region_divides_toward_zero(value: Any, number: int, steps: Sequence[Step], 
     if op.name == "remainder":
         return np.fmod(x1, x2).astype(value.dtype)
     return value + ((value < 0) & (value * x2 != x1) & (x2 != 0)).astype(value.dtype)
+
+
+@fault("region_on_host", hook="unit", cls="compiled regions", needs=("compile",),
+       sentence="A compiled region of more than two operands runs on the host, with the right results.")
+def _region_on_host(place: str, op: str, operands: Sequence[Buffer]) -> str:
+    return "numpy" if op == "compiled region" and len(operands) > 2 else place

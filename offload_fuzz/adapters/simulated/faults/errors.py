@@ -30,7 +30,7 @@ def _rank_limit_raises(refusal: str | None, op: str, operands: Sequence[Buffer])
     return "rank above 3 is not supported" if any(b.type.ndim > 3 for b in operands) else refusal
 
 
-@fault("strided_matmul_raises", hook="accepts", cls="errors",
+@fault("strided_matmul_raises", hook="accepts", cls="errors", inside=True,
        sentence="matmul raises for an operand that is not contiguous.")
 def _strided_matmul_raises(refusal: str | None, op: str, operands: Sequence[Buffer]) -> str | None:
     return "tensor must be contiguous" if op == "matmul" and not all(b.is_contiguous for b in operands) else refusal

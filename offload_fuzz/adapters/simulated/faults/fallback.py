@@ -10,6 +10,7 @@ from attrs import evolve
 
 from offload_fuzz.adapters.simulated.faults.table import fault, result_fault
 from offload_fuzz.adapters.simulated.memory import Buffer
+from offload_fuzz.adapters.simulated.views import VIEWS
 from offload_fuzz.types import Array, ArrayType
 
 # A decorator below is one row of what `offload-fuzz faults` lists, and is laid out as one.
@@ -45,7 +46,7 @@ def _fallback_write_lost(write: bool, buffer: Buffer, op: str, operands: Sequenc
     return write and not (in_place and op in FALLBACK)
 
 
-@fault("fallback_reads_dense", hook="operand", cls="fallback",
+@fault("fallback_reads_dense", hook="operand", cls="fallback", inside=True,
        sentence="An op that falls back to the host gets the elements of an operand as they lie in memory.")
 def _fallback_reads_dense(array: Array, number: int, op: str) -> Array:
     return array.ravel(order="K").reshape(array.shape) if op in FALLBACK else array
@@ -58,3 +59,15 @@ def _fallback_through_float64(result: Any, operands: Sequence[Array], attributes
         return result
     back = result.astype(np.float64)
     return np.where(np.abs(back) < 2.0**62, back, 0).astype(result.dtype)
+
+
+@fault("fallback_hidden", hook="unit", cls="fallback", report="XiaoMi/mace#519",
+       sentence="An op that falls back to the host gives the right result, and nobody is told.")
+def _fallback_hidden(place: str, op: str, operands: Sequence[Buffer]) -> str:
+    return "numpy" if op in FALLBACK else place
+
+
+@fault("view_over_host", hook="unit", cls="fallback", report="sonos/tract#2897",
+       sentence="An op that could be a view downloads its operand and uploads its result.")
+def _view_over_host(place: str, op: str, operands: Sequence[Buffer]) -> str:
+    return "numpy" if op in VIEWS else place

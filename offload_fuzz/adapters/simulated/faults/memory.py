@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from attrs import evolve
 
 from offload_fuzz.adapters.simulated.faults.parts import unwritten_from
 from offload_fuzz.adapters.simulated.faults.table import fault, result_fault
-from offload_fuzz.adapters.simulated.memory import Buffer, Layout, span
+from offload_fuzz.adapters.simulated.memory import Buffer, Layout, Storage, span
 from offload_fuzz.adapters.simulated.views import VIEWS
 from offload_fuzz.ops.base import find_op
 from offload_fuzz.types import Array
@@ -94,3 +95,16 @@ def _max_reads_padding(result: Any, operands: Sequence[Array], attributes: Mappi
        sentence="zeros and zeros_like allocate, and trust the memory to be zero.")
 def _zeros_unwritten(write: bool, buffer: Buffer, op: str, operands: Sequence[Buffer], in_place: bool) -> bool:
     return write and op not in ("zeros", "zeros_like")
+
+
+@fault("freed_early_untouched", hook="frees", cls="memory",
+       sentence="Released memory is given up at once, though queued work still uses it; nobody takes it, so it keeps "
+                "its bytes.")
+def _freed_early_untouched(when: str) -> str:
+    return "untouched"
+
+
+@fault("view_without_its_base", hook="holds", cls="memory", needs=("lifetime",),
+       sentence="A view, but for a reshape, keeps no base alive: the memory is free once the host lets go of the base.")
+def _view_without_its_base(storage: Storage, op: str) -> Storage:
+    return storage if op == "reshape" else evolve(storage)

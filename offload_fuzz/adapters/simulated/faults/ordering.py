@@ -61,3 +61,15 @@ def _upload_on_copy_stream(stream: int, kind: str, index: int) -> int:
        sentence="Kernels of a library (reductions, matmul, sort) run on stream 0 whatever stream was asked.")
 def _reductions_on_default_stream(stream: int, kind: str, index: int) -> int:
     return 0 if kind in LIBRARY else stream
+
+
+@fault("operands_prefetched", hook="runs", cls="ordering",
+       sentence="A kernel reads its operands as soon as it is issued, and once more in its turn.")
+def _operands_prefetched(when: str, op: str) -> str:
+    return "prefetched"
+
+
+@fault("wait_gives_up", hook="waits", cls="ordering", needs=("stream", "delay"),
+       sentence="A stream waits for an event only so long: where the other stream is delayed, it goes on without.")
+def _wait_gives_up(wait: bool, event: Any, device: str) -> bool:
+    return wait and not event.queue.delays

@@ -64,7 +64,7 @@ def _round_half_away(result: Any, operands: Sequence[Array], attributes: Mapping
     return np.where(tie, np.trunc(x) + np.copysign(np.ones((), x.dtype), x), result)
 
 
-@fault("expanded_operand_cycled", hook="operand", cls="op semantics", report="pytorch/pytorch#12230",
+@fault("expanded_operand_cycled", hook="operand", cls="op semantics", inside=True, report="pytorch/pytorch#12230",
        sentence="A kernel reads an operand of stride 0 as the elements that are there, over and over.")
 def _expanded_operand_cycled(array: Array, number: int, op: str) -> Array:
     if 0 not in array.strides or array.size == 0:
@@ -73,7 +73,7 @@ def _expanded_operand_cycled(array: Array, number: int, op: str) -> Array:
     return np.resize(there.reshape(-1), array.shape)
 
 
-@fault("reversed_operand_read_forward", hook="operand", cls="op semantics",
+@fault("reversed_operand_read_forward", hook="operand", cls="op semantics", inside=True,
        sentence="A kernel takes the size of a negative stride and loses its sign.")
 def _reversed_operand_read_forward(array: Array, number: int, op: str) -> Array:
     return forward(array)

@@ -33,7 +33,8 @@ class Fault:
     """A name, the hook that it is planted on and its function; its class and one sentence.
 
     report: a public report of the like, as owner/repository#number; empty where none is known. needs: the freedoms of
-    the plan without which it cannot show, beside `device`, which every fault needs.
+    the plan without which it cannot show, beside `device`, which every fault needs. inside: whether it needs the memory
+    of the simulated device, so that it cannot be planted around another (`adapters/faulty.py`).
     """
 
     name: str
@@ -43,6 +44,7 @@ class Fault:
     sentence: str
     report: str = ""
     needs: tuple[str, ...] = ()
+    inside: bool = False
 
     @property
     def devices(self) -> int:
@@ -54,7 +56,7 @@ FAULTS: dict[str, Fault] = {}
 
 
 def fault(
-    name: str, *, hook: str, cls: str, sentence: str, report: str = "", needs: Sequence[str] = ()
+    name: str, *, hook: str, cls: str, sentence: str, report: str = "", needs: Sequence[str] = (), inside: bool = False
 ) -> Callable[[HookFunction], HookFunction]:
     """Register the decorated function as a fault.
 
@@ -72,7 +74,7 @@ def fault(
         raise UsageError(f"fault is called {name!r} but should have its own name, lowercase_with_underscores [{where}]")
 
     def decorate(function: HookFunction) -> HookFunction:
-        FAULTS[name] = Fault(name, hook, function, cls, sentence, report, tuple(needs))
+        FAULTS[name] = Fault(name, hook, function, cls, sentence, report, tuple(needs), inside)
         return function
 
     return decorate

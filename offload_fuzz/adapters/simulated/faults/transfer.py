@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import ctypes
+from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.lib.stride_tricks import as_strided
 
 from offload_fuzz.adapters.simulated.faults.parts import flushed, forward
 from offload_fuzz.adapters.simulated.faults.table import fault, in_row_major_order
-from offload_fuzz.adapters.simulated.memory import Buffer, Layout, span
+from offload_fuzz.adapters.simulated.memory import Buffer, Layout, contiguous_strides, span
 from offload_fuzz.types import NAMES, Array, is_floating, type_of
+
+#: The transfers that one becomes: kind and bytes of each.
+Legs: TypeAlias = tuple[tuple[str, int], ...]
 
 # A decorator below is one row of what `offload-fuzz faults` lists, and is laid out as one.
 # fmt: off
@@ -102,3 +107,30 @@ def _tiny_transfer_lost(nbytes: int, kind: str) -> int:
        sentence="A download turns subnormal float32 into zero.")
 def _download_flushes_subnormals(array: Array, kind: str) -> Array:
     return flushed(array) if kind == "download" else array
+
+
+def _is_part(buffer: Buffer) -> bool:
+    return buffer.offset > 0 or not buffer.is_contiguous
+
+
+@fault("download_moves_whole_storage", hook="legs", cls="transfer", report="torch-spyre/torch-spyre#4556",
+       sentence="A download of a part of a storage moves all of it to the host, and takes the part there.")
+def _download_moves_whole_storage(legs: Legs, buffer: Buffer) -> Legs:
+    ((kind, nbytes),) = legs
+    return ((kind, max(nbytes, buffer.storage.nbytes)),) if kind == "download" and _is_part(buffer) else legs
+
+
+@fault("upload_copied_back", hook="legs", cls="transfer", report="hw-native-sys/simpler#1047",
+       sentence="What was uploaded is copied back to the host as well, though nobody wrote it.")
+def _upload_copied_back(legs: Legs, buffer: Buffer) -> Legs:
+    ((kind, nbytes),) = legs
+    return (*legs, ("download", nbytes)) if kind == "upload" else legs
+
+
+@fault("download_into_gaps", hook="host_target", cls="transfer", needs=("destination",),
+       sentence="A download into a host array with gaps writes the elements one after the other.")
+def _download_into_gaps(array: Array, scratch: dict[str, Any]) -> Array:
+    if array.flags.c_contiguous:
+        return array
+    packed: Array = as_strided(array, strides=contiguous_strides(array.shape, array.itemsize))
+    return packed

@@ -1,0 +1,159 @@
+"""What a simulated device does to move elements: transfers, and the memory that they and kernels go to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from offload_fuzz.adapters.simulated import tiles
+from offload_fuzz.adapters.simulated.hooks import Hooks
+from offload_fuzz.adapters.simulated.ledger import Deed, Ledger
+from offload_fuzz.adapters.simulated.memory import (
+    Buffer,
+    Memory,
+    Strides,
+    contiguous_strides,
+    downloaded,
+    host_layout,
+    is_bounced,
+    placed_for,
+    shared_with_host,
+    span,
+)
+from offload_fuzz.adapters.simulated.queues import Queues, finish
+from offload_fuzz.types import NAMES, Array, ArrayType
+
+UNFILLED = 0xFF  # what a downloaded array holds until its transfer has run: NaN in every float dtype
+WRITTEN = -1  # the use of a buffer that a kernel writes
+
+
+class Transfers:
+    """The part of a simulated device that moves elements."""
+
+    name: str
+    profile: str
+    index: int
+    hooks: Hooks
+    memory: Memory
+    counted: Ledger
+    queues: Queues
+    tile: tuple[int, int] | None
+    scratch: dict[str, Any]
+
+    def upload(self, array: Array, *, stream: int = 0, blocking: bool = True, destination: str | None = None) -> Buffer:
+        """A buffer of the host array's own layout, or as `destination` says; a DMA command reads the array later."""
+        type = ArrayType(NAMES[array.dtype], array.shape)
+        if not self.hooks.copies(True, array):
+            shared = Buffer(shared_with_host(array), type, 0, array.strides, self.name)
+            shared.storage.issued.append(Deed("upload", stream, None, shared))
+            shared.storage.done.extend(shared.storage.issued)
+            return shared
+        if destination is None and not self.tile:
+            offset, strides, nbytes = host_layout(array, type)
+        else:
+            offset, strides, nbytes = placed_for(destination, type, *tiles.placed(type, self.tile))
+        buffer = self._allocate(type, offset, strides, nbytes, "upload")
+        bounced = is_bounced(array)
+        counted = self.counted
+        deed = counted.writing("upload", stream, None, buffer)
+
+        def transfer() -> None:
+            if deed is not None:
+                counted.lands(array, deed)
+            source = self.hooks.host_array(array)
+            source = self.hooks.bounced(source) if bounced else source
+            self._move(self._array(buffer, WRITTEN), source, "upload", buffer)
+            if deed is not None:
+                counted.wrote(buffer.storage, deed)
+
+        def put_off() -> None:
+            self.memory.arriving[buffer.storage.address] = transfer
+
+        at_once = blocking or self.hooks.arrives("completion") == "completion"
+        self._issue(stream, transfer if at_once else put_off, blocking, "upload")
+        if deed is not None:
+            counted.flies(array, deed)
+        return buffer
+
+    def download(self, buffer: Buffer, *, stream: int = 0, blocking: bool = True, into: Array | None = None) -> Array:
+        """A new host array, or `into`, filled when the command runs."""
+        target = downloaded(buffer.type, UNFILLED) if into is None else into
+        array: Array = self.hooks.host_target(target, self.scratch)
+        counted = self.counted
+        deed, seen = (Deed("download", stream, None, buffer) if counted.watching else None), counted.seen([buffer])
+
+        def transfer() -> None:
+            source = self._array(buffer, "download")
+            if deed is not None:
+                counted.lands(array, deed)
+                counted.check([buffer], seen, deed)
+            self._move(array, source, "download", buffer)
+
+        self._issue(stream, transfer, blocking, "download")
+        if deed is not None:
+            counted.flies(array, deed)
+        return array
+
+    def copy(
+        self,
+        buffer: Buffer,
+        source: Any = None,
+        *,
+        stream: int = 0,
+        blocking: bool = True,
+        destination: str | None = None,
+    ) -> Buffer:
+        """A copy of a peer's buffer, read when this device's command runs; in the same layout unless it overlaps.
+
+        destination: the form of its memory instead.
+        """
+        type, strides = buffer.type, buffer.strides
+        if buffer.overlaps_itself:
+            strides = contiguous_strides(type.shape, type.np.itemsize)
+        below, nbytes = span(type, strides)
+        if self.tile or destination is not None:
+            below, strides, nbytes = placed_for(destination, type, *tiles.placed(type, self.tile))
+        result = self._allocate(type, below, strides, nbytes, "copy")
+        seen, deed = self.counted.seen([buffer]), self.counted.writing("copy", stream, None, result)
+
+        def transfer() -> None:
+            origin = self._array(buffer, "copy")
+            if deed is not None:
+                self.counted.check([buffer], seen, deed)
+            self._move(self._array(result, WRITTEN), origin, "copy", buffer)
+            if deed is not None:
+                self.counted.wrote(result.storage, deed)
+
+        self._issue(stream, transfer, blocking, "copy")
+        return result
+
+    def _issue(self, stream: int, command: Callable[[], None], blocking: bool, kind: str) -> None:
+        stream = self.hooks.queue(stream, kind, self.index)
+        position = self.queues.issue_transfer(stream, command, kind, self.hooks.overtakes(False, kind))
+        if blocking and self.hooks.host_waits(True, kind):
+            finish(self.queues.queues[stream], position)
+
+    def _move(self, target: Array, source: Array, kind: str, buffer: Buffer) -> None:
+        source = self.hooks.carried(source, kind)
+        moved = self.hooks.moved(source.nbytes, kind)
+        self.counted.transfers.extend(self.hooks.legs(((kind, min(moved, source.nbytes)),), buffer))
+        if moved >= source.nbytes:
+            target[...] = source
+            return
+        kept = np.ascontiguousarray(target).reshape(-1).view(np.uint8).copy()
+        kept[:moved] = np.ascontiguousarray(source).reshape(-1).view(np.uint8)[:moved]
+        target[...] = kept.view(target.dtype).reshape(target.shape)
+
+    # ------------------------------------------------------------------------------------------------------ memory
+    def _allocate(self, type: ArrayType, offset: int, strides: Strides, nbytes: int, kind: str, op: str = "") -> Buffer:
+        place = self.hooks.placed(self.name, self.index, self.profile, kind, op)
+        nbytes = self.hooks.size(nbytes, kind)
+        if not self.memory.has_room(nbytes):
+            self.queues.synchronize()  # what was released on a stream is free once the stream has come to it
+            self.memory.collect()
+        return Buffer(self.memory.allocate(nbytes), type, offset, strides, place)
+
+    def _array(self, buffer: Buffer, use: int | str) -> Array:
+        return buffer.storage.memory.array(buffer, self.hooks.layout((buffer.offset, buffer.strides), buffer, use))

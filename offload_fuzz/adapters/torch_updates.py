@@ -1,0 +1,43 @@
+"""The freedom `update` on PyTorch: how a result comes to memory made for it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+from offload_fuzz.adapters.torch_ops import ALIASING, TorchOps
+
+Tensor = Any
+
+
+def ways(ops: Collection[str], written: frozenset[str]) -> dict[str, frozenset[str]]:
+    """How -> which of `ops`: those with a result of their own; and those `written` through `out=`, and setitem."""
+    fresh = frozenset(op for op in ops if ALIASING.get(op, ALIASING["*"]) == "fresh")
+    out = written & fresh
+    regions = out | ({"setitem"} & fresh)
+    return {"assign": fresh, "out": out, "view": regions, "strided view": regions}
+
+
+def updated(ops: TorchOps, op: str, operands: list[Tensor], attributes: dict[str, Any], update: str) -> Tensor:
+    """The result of `op` in memory of its own, or in a view of a larger tensor, put there as `update` says."""
+    result = ops.runs[op](operands, attributes)
+    target = memory_for(result, update)
+    if op == "setitem":
+        return ops.assign_region(target.copy_(operands[0]), operands[1], attributes["index"])
+    if update == "assign":
+        target[...] = result
+    else:
+        ops.into[op](operands, target)
+    return target
+
+
+def memory_for(result: Tensor, how: str, device: Any = None) -> Tensor:
+    """A tensor for the elements of `result`: in memory of its own, in the middle of more, or in every second place."""
+    shape = tuple(result.shape)
+    if how in ("view", "offset"):
+        return result.new_empty(result.numel() + 2, device=device)[1:-1].view(shape)
+    if how in ("strided view", "strided"):
+        space = (*shape[:-1], 2 * shape[-1] + 1) if shape else (3,)
+        whole = result.new_empty(space, device=device)
+        return whole[..., 1::2] if shape else whole[1]
+    return result.new_empty(shape, device=device)

@@ -1,0 +1,142 @@
+"""How an operand crosses between places: the host array that it is put in, transfers, what becomes of the source."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from offload_fuzz import schedule as s
+from offload_fuzz.device import relay
+from offload_fuzz.lowering import DONE, HOST_QUEUE, NONE, Lowering, Queue
+from offload_fuzz.schedule import HOST
+
+
+def shaped(choices: Mapping[str, Any]) -> bool:
+    """Whether an operand is handed over in a host array of a particular form."""
+    return "layout" in choices or "alignment" in choices or "readonly" in choices
+
+
+class Crossings(Lowering):
+    """A lowering that hands operands over."""
+
+    __slots__ = ()
+
+    def hand_over(self, v: int, k: int, o: int, queue: Queue) -> int:
+        """The buffer in which operand `k` of user `v`, the value `o`, is handed to `queue`."""
+        place = queue[0]
+        source = self.home[o]
+        at = self.buffers[source].place
+        choices = self.sites.get((v, k), NONE)
+        if at == place:
+            return self.arrange(o, source, choices) if place == HOST and shaped(choices) else source
+        transfer, route = choices.get("transfer", "blocking"), choices.get("route", "direct")
+        private = "overwrite" in choices or shaped(choices)
+        plain = transfer == "blocking" and route == "direct" and not private and "destination" not in choices
+        if plain and (o, place) in self.copies:
+            return self.copies[o, place]
+        to = choices.get("destination")
+        between = at != HOST and place != HOST
+        via = relay(self.tables.places, at, place, self.types[o].dtype) if between and route == "third device" else None
+        if via is not None:
+            source = self.peer_copy(o, source, self.roles[via].queues[0], transfer)
+        if via is not None or (between and route != "host" and self.are_peers(at, place)):
+            b = self.peer_copy(o, source, queue, transfer, to)
+        else:
+            b = source if at == HOST else self.download(o, source, transfer, None if place else to)
+            if place == HOST:
+                b = self.arrange(o, b, choices) if shaped(choices) else b
+            else:
+                source = self.arrange(o, b, choices) if private else b
+                b = self.upload(o, source, queue, transfer, "overwrite" in choices, to)
+        if plain:
+            self.copies[o, place] = b
+        return b
+
+    def arrange(self, o: int, source: int, choices: Mapping[str, Any]) -> int:
+        """A host array of value `o` in the form that `choices` give."""
+        layout = choices.get("layout", "contiguous")
+        readonly = "readonly" in choices
+        target = self.buffer(HOST, o)
+        if readonly or layout == "broadcast":
+            self.protected.add(self.buffers[target].storage)
+        command = s.Arrange(source, target, layout, 1 if "alignment" in choices else 64, readonly)
+        self.arranged[target] = command
+        self.issue(HOST_QUEUE, command, [source], [target], True)
+        return target
+
+    def upload(self, o: int, source: int, queue: Queue, transfer: str, overwrite: bool, to: str | None) -> int:
+        role = self.roles[queue[0]]
+        blocking = transfer != "async" or not role.asynchronous
+        share = transfer == "shared" and role.shared is not None
+        free = role.shared if share and role.shared is not None else role.free[blocking]
+        shares = free in ("last use", "never")
+        target = self.buffer(queue[0], o, source if shares else None)
+        storage = self.buffers[target].storage
+        if shares:
+            self.protected.add(storage)
+            self.kept.add(storage)
+        self.put_off(queue, "copy")
+        to = None if share or "upload" not in role.destination else to
+        self.issue(queue, s.Upload(*queue, source, target, blocking, free, share, to), [source], [target], blocking)
+        form = self.arranged.get(source)
+        if form is not None and form.layout == "broadcast":
+            self.protected.add(storage)
+        self.owner.setdefault(storage, (target, queue))
+        if overwrite and not shares and form is not None and not form.readonly:
+            self.overwrite(source, queue, blocking, free)
+        return target
+
+    def overwrite(self, source: int, queue: Queue, blocking: bool, free: str) -> None:
+        """Overwrite a private host source as soon as the device's promise makes that lawful."""
+        if free == "completion" and not blocking and self.host_saw.get(queue, 0) < self.issued[queue]:
+            event = self.events
+            self.events += 1
+            self.commands.append(s.Record(*queue, event))
+            self.commands.append(s.SynchronizeEvent(queue[0], event))
+        self.commands.append(s.Overwrite(source))
+
+    def download(self, o: int, source: int, transfer: str, to: str | None = None) -> int:
+        queue = self.queue_of(source)
+        to = to if "download" in self.roles[queue[0]].destination else None
+        shared = transfer != "async" and to is None
+        if shared and (o, HOST) in self.copies:
+            return self.copies[o, HOST]
+        blocking = transfer != "async" or not self.roles[queue[0]].asynchronous
+        target = self.buffer(HOST, o)
+        self.put_off(queue, "copy")
+        self.issue(queue, s.Download(*queue, source, target, blocking, to), [source], [target], blocking)
+        if shared:
+            self.copies[o, HOST] = target
+        return target
+
+    def queue_of(self, buffer: int) -> Queue:
+        """The queue on which a device buffer was last written."""
+        at = self.ready[buffer]
+        return at[0] if at is not DONE else (self.buffers[buffer].place, 0)
+
+    def peer_copy(self, o: int, source: int, queue: Queue, transfer: str, to: str | None = None) -> int:
+        blocking = transfer != "async" or not self.roles[queue[0]].asynchronous
+        target = self.buffer(queue[0], o)
+        to = to if "copy" in self.roles[queue[0]].destination else None
+        copy = s.Copy(*queue, self.buffers[source].place, source, target, blocking, to)
+        self.put_off(queue, "copy")
+        self.issue(queue, copy, [source], [target], blocking)
+        self.owner.setdefault(self.buffers[target].storage, (target, queue))
+        return target
+
+    def result(self, k: int, v: int) -> int:
+        source = self.home[v]
+        if self.buffers[source].place == HOST:
+            return source
+        choices = self.sites.get((self.program.returns, k), NONE)
+        return self.download(v, source, choices.get("transfer", "blocking"), choices.get("destination"))
+
+    def read_back(self, v: int, source: int) -> None:
+        """Keep the result of `v` for the local judge, by a copy on the host or a blocking download."""
+        target = self.buffer(HOST, v)
+        if self.buffers[source].place == HOST:
+            self.issue(HOST_QUEUE, s.Arrange(source, target, "contiguous", 64, False), [source], [target], True)
+        else:
+            queue = self.queue_of(source)
+            self.issue(queue, s.Download(*queue, source, target, True), [source], [target], True)
+        self.probes.append((v, target))

@@ -1,0 +1,107 @@
+"""Host arrays of every form that values are handed over in, in memory that shows what was written around them."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from offload_fuzz.types import Array, ArrayType, bits_of
+
+CANARY = 0xC5
+#: Bytes that host memory is taken in.
+BLOCK = 8192
+
+
+class HostMemory:
+    """Host arrays cut from blocks filled with the canary, since asking an array for its address costs a microsecond.
+
+    Nothing is given out twice; a block lives as long as the arrays in it.
+    """
+
+    __slots__ = ("at", "block", "left")
+
+    def __init__(self) -> None:
+        self.left = 0
+
+    def take(self, nbytes: int, offset: int) -> Array:
+        """`nbytes` bytes that start `offset` (< 64) bytes past a multiple of 64, 64 canaries and more around them."""
+        need = (nbytes + 3 * 64) & -64
+        if need > self.left:
+            self.left = max(BLOCK, need)
+            self.block = np.empty(self.left + 2 * 64, np.uint8)
+            self.block.fill(CANARY)
+            self.at = (-self.block.ctypes.data) % 64 + 64
+        start = self.at + offset
+        self.at += need
+        self.left -= need
+        return self.block[start : start + nbytes]
+
+
+def arrange(
+    array: Array, layout: str, alignment: int, readonly: bool, memory: HostMemory | None = None
+) -> tuple[Array, Array]:
+    """A copy of `array` in a new host array of the given form, cut from `memory`, and the bytes in which it lies.
+
+    strided: every second element of each row, one element in; negative: last axis reversed in memory; broadcast:
+    stride 0 along each axis on which the elements are all equal. alignment 1: off 64 bytes by one element.
+    """
+    item = array.itemsize
+    shape = array.shape
+    small = array
+    space = shape
+    if layout == "strided" and shape:
+        space = (*shape[:-1], 2 * shape[-1] + 1)
+    elif layout == "fortran":
+        space = shape[::-1]
+    elif layout == "broadcast":
+        for axis in constant_axes(array):
+            small = small[(slice(None),) * axis + (slice(0, 1),)]
+        space = small.shape
+    memory = HostMemory() if memory is None else memory
+    backing = memory.take(item * math.prod(space), item if alignment == 1 else 0)
+    out: Array = np.ndarray(space, array.dtype, backing)
+    if layout == "strided" and shape:
+        out = out[..., 1::2]
+    elif layout == "fortran":
+        out = out.T
+    elif layout == "negative" and shape:
+        out = out[..., ::-1]
+    out[...] = small
+    if layout == "broadcast":
+        out = np.broadcast_to(out, shape)
+    elif readonly:
+        out.flags.writeable = False
+    return out, backing
+
+
+def destination(type: ArrayType, how: str, memory: HostMemory) -> tuple[Array, Array]:
+    """A host array for a download in bytes that are canaries, and these: one element in, or every second of a row."""
+    shape = type.shape
+    gaps = how == "strided" and bool(shape)
+    space = (*shape[:-1], 2 * shape[-1] + 1) if gaps else (type.size + 2,)
+    backing = memory.take(type.np.itemsize * math.prod(space), 0)
+    whole: Array = np.ndarray(space, type.np, backing)
+    return whole[..., 1::2] if gaps else whole[1:-1].reshape(shape), backing
+
+
+def spilled(backing: Array, array: Array) -> bool:
+    """Whether a byte around `array` in `backing` is no canary any more."""
+    rest = backing.copy()
+    start = array.__array_interface__["data"][0] - backing.__array_interface__["data"][0]
+    if array.size:
+        blank = np.ndarray(array.shape, f"V{array.itemsize}", rest, start, array.strides)
+        blank[...] = np.full(array.itemsize, CANARY, np.uint8).view(blank.dtype)[0]
+    return bool((rest != CANARY).any())
+
+
+def constant_axes(array: Array) -> list[int]:
+    """The axes, longer than 1, along which all elements have the same bits."""
+    if array.size == 0:
+        return []
+    bits = bits_of(array)
+    return [
+        i
+        for i, n in enumerate(array.shape)
+        if n > 1 and bool((bits == bits[(slice(None),) * i + (slice(0, 1),)]).all())
+    ]
