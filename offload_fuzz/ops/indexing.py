@@ -60,8 +60,9 @@ def _take(x: Array, indices: Array, *, axis: int) -> Array:
     if x.shape[axis] == 0:
         at = axis % x.ndim
         return np.zeros((*x.shape[:at], *indices.shape, *x.shape[at + 1 :]), x.dtype)
-    inside: Array = indices % x.shape[axis]  # mode="wrap" would take a step per multiple of the size
-    return x.take(inside, axis=axis)
+    inside = indices % x.shape[axis]  # mode="wrap" would take a step per multiple of the size
+    found: Array = np.take(x, inside, axis=axis)
+    return found
 
 
 def take_rule(a: Application) -> Value:
