@@ -68,6 +68,7 @@ def download_into_gaps(d: Simulated, p: Simulated) -> Any:
 def view_of_what_was_dropped(d: Simulated, p: Simulated) -> Any:
     x = d.upload(X)
     view = d.launch("permute_dims", [x], {"axes": (1, 0)})
+    d.synchronize()  # what is queued keeps the base
     del x
     other = d.upload(-X)
     return np.stack([d.download(view), d.download(other).T])
