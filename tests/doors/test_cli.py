@@ -114,7 +114,8 @@ def test_a_lawful_run_says_what_it_did_and_exits_0(tmp_path: Path) -> None:
     told = [line for line in result.out.splitlines() if not re.match(r" |\d+ s: ", line)]  # a slow machine tells more
     lines = {line.split(maxsplit=1)[0]: line for line in told}
     assert list(lines) == [
-        "ran", "pairs", "cells", "programs", "ops", "freedoms", "judged", "left", "failures", "took", "verdict",
+        "ran", "pairs", "cells", "programs", "ops", "freedoms", "judged", "left", "ledger", "failures", "took",
+        "verdict",
     ]  # fmt: skip  # the labels
     assert " 500 plans (case runs) on numpy and simulated:0, simulated:1" in lines["ran"]
     assert " crossing pairs (" in lines["pairs"]
