@@ -20,6 +20,7 @@ from offload_fuzz.finding.known import Issue, parse_known
 from offload_fuzz.finding.known_file import entry_text
 from offload_fuzz.finding.replay import supervised
 from offload_fuzz.ops.base import OPS
+from offload_fuzz.reference import quiet
 from offload_fuzz.types import DTYPES
 
 KEPT, BROKEN, KNOWN, ABSENT = "kept", "broken", "known", "does not apply"
@@ -64,7 +65,8 @@ def judged(bench: Bench, promise: Promise, excuses: Excuses = NO_EXCUSES) -> Rec
     known: list[tuple[Issue, Violation]] = []
     try:
         bench.reset()
-        violations.extend(islice(excuses.uncovered(promise.name, promise.check(bench), known), COUNTED))
+        with quiet():  # as in a campaign
+            violations.extend(islice(excuses.uncovered(promise.name, promise.check(bench), known), COUNTED))
     except MemoryUsedUp:
         bench.notes.append(f"checked as far as the device's memory goes: not {bench.where or 'all of it'}")
     except DeviceRaised as error:
