@@ -119,12 +119,13 @@ def _remap(
     choices: Mapping[Key, Any], old: Program, new: Program, number: Mapping[int, int], change: Change
 ) -> dict[Key, Any]:
     out: dict[Key, Any] = {}
+    returned = _returned(old, new, number)
     for (name, site), choice in choices.items():
         if not site:
             out[name, site] = choice
         elif site[0] == old.returns:
-            if site[1] < len(new.outputs):
-                out[name, (new.returns, site[1])] = choice
+            if site[1] in returned:
+                out[name, (new.returns, returned[site[1]])] = choice
         elif site[0] in number and number[site[0]] >= len(new.inputs) and site[0] not in change.constants:
             v = number[site[0]]
             if len(site) == 1:
@@ -136,6 +137,19 @@ def _remap(
             if k < len(program_operands(new, v)):
                 out[name, (v, k)] = choice
     return out
+
+
+def _returned(old: Program, new: Program, number: Mapping[int, int]) -> dict[int, int]:
+    """Old position of a returned value -> the new one of that value, else the same one if nothing else comes there."""
+    found: dict[int, int] = {}
+    free = dict.fromkeys(range(len(new.outputs)))
+    for k, o in enumerate(old.outputs):
+        at = next((i for i in free if o in number and new.outputs[i] == number[o]), None)
+        if at is not None:
+            found[k] = at
+            del free[at]
+    found.update((k, k) for k in range(len(old.outputs)) if k not in found and k in free)
+    return found
 
 
 def program_operands(program: Program, v: int) -> tuple[int, ...]:

@@ -172,7 +172,8 @@ def test_freed_memory_is_poisoned_and_reused_first() -> None:
     memory.free(first)
     memory.free(second)
     assert (memory.arena[second.address : second.address + 2].view(np.uint16) == FREED).all()
-    assert [memory.allocate(128).address for _ in range(3)] == [second.address, first.address, second.address + 128]
+    kept = [memory.allocate(128) for _ in range(3)]
+    assert [s.address for s in kept] == [second.address, first.address, second.address + 128]
 
 
 def test_a_storage_is_released_once() -> None:

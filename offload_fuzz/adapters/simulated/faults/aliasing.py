@@ -29,7 +29,7 @@ def _setitem_mutates_operand(target: Buffer | None, op: str, operands: Sequence[
     return operands[0] if op == "setitem" and not operands[0].overlaps_itself else target
 
 
-@fault("noop_returns_operand", hook="target", cls="aliasing", needs=("reuse",), report="jax-ml/jax#3412",
+@fault("noop_returns_operand", hook="target", cls="aliasing", report="jax-ml/jax#3412",
        sentence="An op that happens to change nothing (a cast to the same dtype) returns its operand and not a copy.")
 def _noop_returns_operand(target: Buffer | None, op: str, operands: Sequence[Buffer], type: ArrayType) -> Any:
     if not operands:
