@@ -135,6 +135,20 @@ class OffByOne:
         return result + np.float32(1) if op == "full" else result
 
 
+def test_a_choice_of_a_returned_value_follows_it_when_others_are_dropped() -> None:
+    b = Builder()
+    x = b.input(np.ones(3, np.float32))
+    made = [b.apply("negative", x), b.apply("abs", x), b.apply("square", x)]
+    program = b.returns(*made)
+    case = Case(program, Plan({("destination", (program.returns, 2)): "strided"}), ("simulated:0",))
+    alone = rebuild(case, Change(outputs=[made[2]]))
+    assert dict(alone.plan.choices) == {("destination", (alone.program.returns, 0)): "strided"}
+    without = rebuild(case, Change(outputs=[made[0], made[1]]))
+    assert dict(without.plan.choices) == {}
+    twice = rebuild(case, Change(outputs=[made[2], made[0], made[2]]))
+    assert dict(twice.plan.choices) == {("destination", (twice.program.returns, 0)): "strided"}
+
+
 def test_what_a_node_without_operands_makes_comes_down_to_one_element() -> None:
     b = Builder()
     v = b.apply("full", shape=(4, 5), fill_value=2.5, dtype="float32")
