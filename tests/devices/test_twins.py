@@ -82,7 +82,10 @@ def planned(rng: random.Random, program: Program, places: tuple[Place, ...]) -> 
 
 
 def twins(schedule: Schedule) -> Iterator[tuple[str, Schedule]]:
-    """What was removed, and the schedule without it: each wait, event, synchronisation and blocking on its own."""
+    """What was removed, and the schedule without it: each wait, event, synchronisation and blocking on its own.
+
+    A transfer that shares memory has no form that does not block.
+    """
     commands = schedule.commands
     for n, c in enumerate(commands):
         rest = (*commands[:n], *commands[n + 1 :])
@@ -91,7 +94,7 @@ def twins(schedule: Schedule) -> Iterator[tuple[str, Schedule]]:
         elif isinstance(c, Record):
             kept = tuple(k for k in rest if not (isinstance(k, Wait | SynchronizeEvent) and k.event == c.event))
             yield f"event {n}", evolve(schedule, commands=kept)
-        elif isinstance(c, Upload | Download | Copy) and c.blocking:
+        elif isinstance(c, Upload | Download | Copy) and c.blocking and (isinstance(c, Copy) or not c.share):
             loose: Any = evolve(c, blocking=False)
             if isinstance(c, Upload):
                 loose = evolve(loose, source_free="completion")

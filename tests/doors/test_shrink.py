@@ -82,7 +82,7 @@ def test_what_was_stopped_goes_on(here: Path) -> None:
     assert again.minimal
     assert again.case == rest.case
     no_time = reduce_file(Job(source=Path(BIG), out=here / "other.offload.json", devices={}, max_time=0))
-    assert (no_time.executions, no_time.minimal) == (0, False)
+    assert (no_time.executions, no_time.minimal) == (1, False)  # whether it fails again
     assert len(read_case("other.offload.json")[0].program.nodes) == 100
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import platform
 import random
 import re
 import resource
@@ -134,6 +135,7 @@ def main(command: str, count: int, seed: int) -> None:
     sys.path.insert(0, ".")
     shutil.copy(EXAMPLE, "example.offload.json")
     Path("known.toml").write_text(KNOWN, encoding="utf-8")
+    platform.platform()  # which asks `uname` in a process of its own, once
     sys.addaudithook(lambda event, given: events.append(event) if event in WATCHED else None)
 
     def late(number: int, frame: object) -> None:

@@ -90,6 +90,8 @@ class Transfers:
         """A new host array, or `into`, filled when the command runs. share: one in the buffer's own memory."""
         if share:
             finish(self.queues.queues[stream], self.queues.queues[stream].issued)
+            if self.counted.watching:
+                self.counted.check([buffer], self.counted.seen([buffer]), Deed("download", stream, None, buffer))
             layout = self.hooks.exported((buffer.offset, buffer.strides), buffer)
             return exported(buffer, buffer.storage.memory.array(buffer, layout))
         target = downloaded(buffer.type, UNFILLED) if into is None else into
