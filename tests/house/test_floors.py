@@ -22,6 +22,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "reference",
         "schedule",
         "ledger",
+        "sequential",
         "happens_before",
         "tables",
         "issuing",
