@@ -88,7 +88,7 @@ def _upload_converts_source(array: Array) -> Array:
     return array
 
 
-@fault("strided_target_unwritten", hook="written", cls="aliasing", needs=("update",),
+@fault("strided_target_unwritten", hook="written", cls="aliasing", inside=True, needs=("update",),
        sentence="An op whose result goes into a view with gaps writes to a temporary that is thrown away.")
 def _strided_target_unwritten(write: bool, buffer: Buffer, op: str, operands: Sequence[Buffer], in_place: bool) -> bool:
     return write and (in_place or buffer.is_contiguous)
