@@ -49,13 +49,14 @@ def test_a_fault_around_torch_is_found(name: str, tmp_path: Path) -> None:
     assert [f.known["kind"] for f in report.findings] == [FOUND[name]]
 
 
-@pytest.mark.parametrize("name", ["region_keeps_last_result", "peer_copy_narrowed"])
+# no fault of peer copies: values between devices of JAX go over the host, as the adapter declares no peers
+@pytest.mark.parametrize("name", ["region_keeps_last_result", "int64_narrowed"])
 def test_a_fault_around_jax_is_found(name: str, tmp_path: Path) -> None:
     with backend("jax"):
         devices = [f"jax:cpu:{i}+{name}" for i in range(FAULTS[name].devices)]
         report = of.run(
             devices, max_cases=1500, seed=1, isolation="inline", stop_after=1, report_dir=tmp_path,
-            ops=["negative", "add", "square"], dtypes=["float32"],
+            ops=["negative", "add", "square"], dtypes=["float32", "int64"],
         )  # fmt: skip  # what to run, then how
     assert [f.known["kind"] for f in report.findings] == ["wrong value"]
 
