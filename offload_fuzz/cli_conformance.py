@@ -6,19 +6,12 @@ import json
 
 import click
 
-from offload_fuzz.cli_options import EXIT_CODES, json_option, load_option, seconds
+from offload_fuzz.cli_options import EXIT_CODES, hang_after_option, json_option, load_option
 
 
 @click.command(epilog=EXIT_CODES)
 @click.argument("device", metavar="DEVICE")
-@click.option(
-    "--hang-after",
-    callback=seconds,
-    default="20s",
-    show_default=True,
-    metavar="DURATION",
-    help="Silence that is a hang.",
-)
+@hang_after_option
 @click.option(
     "--known",
     metavar="FILE|none",

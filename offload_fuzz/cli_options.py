@@ -55,19 +55,23 @@ def load_option(command: F) -> F:
     )(command)
 
 
-def isolation_option(command: F) -> F:
-    """`--isolation` and `--hang-after`."""
-    kinds = "process: a crash or a hang is a finding like others; inline: everything in this process."
-    silence = click.option(
+def hang_after_option(command: F) -> F:
+    """`--hang-after`."""
+    return click.option(
         "--hang-after",
         callback=seconds,
         default="20s",
         show_default=True,
         metavar="DURATION",
         help="Silence that is a hang.",
-    )
+    )(command)
+
+
+def isolation_option(command: F) -> F:
+    """`--isolation` and `--hang-after`."""
+    kinds = "process: a crash or a hang is a finding like others; inline: everything in this process."
     isolation = click.option("--isolation", default="process", show_default=True, metavar="KIND", help=kinds)
-    return isolation(silence(command))
+    return isolation(hang_after_option(command))
 
 
 def json_option(command: F) -> F:

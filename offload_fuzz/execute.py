@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -10,8 +10,9 @@ from attrs import field, frozen
 
 from offload_fuzz import schedule as s
 from offload_fuzz.device import Place
+from offload_fuzz.errors import AdapterError
 from offload_fuzz.host_arrays import HostMemory, arrange, destination, spilled
-from offload_fuzz.ledger import Ledger
+from offload_fuzz.ledger import Ledger, checked
 from offload_fuzz.program import Program
 from offload_fuzz.types import Array
 
@@ -339,13 +340,24 @@ def execute(
 
 def _told(x: _Execution, repeats: int) -> Ledger:
     """The ledger of the run, misreads with the numbers of the buffers that they name."""
-    told = {n: p.device.ledger() for n, p in enumerate(x.ports) if p.tells}
+    told = {n: _asked(p) for n, p in enumerate(x.ports) if p.tells}
     for ledger in told.values():
         for misread in ledger.get("misreads", ()):
             of = misread.pop("buffer", None)
             if of is not None:
                 misread["number"] = next((n for n, b in enumerate(x.registers) if b is of), None)
     return Ledger(x.schedule, repeats, told)
+
+
+def _asked(port: _Port) -> Mapping[str, Any]:
+    """What the device of a place tells; raises `AdapterError` where it raises, or tells it in another form."""
+    name = port.device.name
+    try:
+        told = port.device.ledger()
+    except Exception as error:
+        text = f"ledger() raised {type(error).__name__}: {error} but should give a dict [{name}]"
+        raise AdapterError(text) from error
+    return checked(told, port.tells, name)
 
 
 def _failure(error: Exception, raised_by: Any, schedule: s.Schedule, places: Sequence[Place]) -> Failure:

@@ -12,7 +12,6 @@ from typing import Any, TypeAlias
 from attrs import field, frozen
 
 from offload_fuzz import schedule as s
-from offload_fuzz.device import Place
 from offload_fuzz.errors import AdapterError
 
 Transfer: TypeAlias = tuple[str, int]  # kind, bytes
@@ -45,14 +44,6 @@ class Ledger:
     schedule: s.Schedule
     repeats: int = 1
     told: Mapping[int, Mapping[str, Any]] = field(factory=dict)
-
-    def checked(self, places: Sequence[Place], place: int) -> Ledger:
-        """This ledger, if what the device of a place told has the form that `device` describes; raises `AdapterError`.
-
-        Asked only before something is made of it, as it costs more than to find that there is nothing.
-        """
-        checked(self.told[place], places[place].features.ledger, places[place].name)
-        return self
 
     def moved(self, place: int) -> Sequence[Transfer] | None:
         """The transfers that the device of a place says it did, in that order; None where it does not tell."""

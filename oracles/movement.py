@@ -36,7 +36,7 @@ def _elsewhere(trial: Trial, i: int, ledger: Ledger, place: int) -> Verdict | No
     own = trial.places[place].features.place or trial.places[place].name
     if {*ledger.ran(place)} <= {own, None}:
         return None
-    ran = ledger.checked(trial.places, place).ran(place)
+    ran = ledger.ran(place)
     values = ledger.launches(place)
     number = next(n for n, where in enumerate(ran) if where is not None and where != own)
     v, got = values[number % len(values)][-1], str(ran[number])
@@ -51,7 +51,7 @@ def _unasked(trial: Trial, i: int, ledger: Ledger, place: int) -> Verdict | None
     moved = ledger.moved(place)
     if moved is None or sorted(moved) == sorted(ledger.asked(place)):
         return None
-    moved, asked = ledger.checked(trial.places, place).moved(place) or (), ledger.asked(place)
+    moved, asked = ledger.moved(place) or (), ledger.asked(place)
     for kind in ("upload", "download", "copy"):
         done, due = _sizes(moved, kind), _sizes(asked, kind)
         for k, nbytes in enumerate(done):
@@ -80,7 +80,6 @@ class ReadsLastWritten:
             if ledger is None or planned.run.failure is not None:
                 continue
             for place, misread in ledger.misreads():
-                ledger.checked(trial.places, place)
                 number = misread.get("number")
                 value = None if number is None else values_of(ledger.schedule).get(number)
                 of = "" if number is None else f", buffer {number}"

@@ -32,6 +32,7 @@ NEEDED: Mapping[str, Callable[[Features], bool]] = {
     "place": lambda f: f.place is not None,
     "compile": lambda f: f.compile,
     "streams": lambda f: f.streams > 0,
+    "peers": lambda f: f.peers is not None,
 }
 #: Hooks that change what a download returns, which therefore has to be complete.
 DOWNLOADED = frozenset({"carried", "moved", "host_target"})
@@ -62,7 +63,8 @@ def missing(fault: Fault, features: Features) -> str:
     """Why the fault cannot be planted around a device of these features; empty if it can be."""
     if fault.hook not in OUTSIDE or fault.inside:
         return "the inside of a simulated device"
-    feature = OUTSIDE[fault.hook]
+    peer_copy = fault.cls == "multi-device" and fault.hook in ("carried", "moved")
+    feature = "peers" if peer_copy else OUTSIDE[fault.hook]
     return "" if NEEDED[feature](features) else f"a device with {feature}"
 
 

@@ -239,6 +239,8 @@ class Unit:
         self.program += 1
         if self.bench.settings.strategy is not None:
             check_support(case.program, case.plan, self.bench.places)
+        if case.values is None:
+            case = evolve(case, values=new_trial(case.program, self.bench.places).values)
         plans, counts = plans_of(case, entropy, self.bench.settings.plans, self.bench.places)
         plans = plans[: self.left]
         self.left -= len(plans)
@@ -256,7 +258,8 @@ class Unit:
     def _reaching(self, case: Case, plans: list[Plan]) -> tuple[list[Plan], dict[CellKey, int]]:
         """The plans as they are run, and the cells that no program of this unit has reached before."""
         options, places = self.bench.settings, self.bench.places
-        values = case.values if case.values is not None else new_trial(case.program, places).values
+        values = case.values
+        assert values is not None
         edges = Edges(case.program, places, lambda v: values[v].value, options.without)
         if options.without:
             plans = [leaving_out(plan, options.without) for plan in plans]

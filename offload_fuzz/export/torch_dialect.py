@@ -7,9 +7,10 @@ from typing import Any
 
 from offload_fuzz import schedule as s
 from offload_fuzz.adapters.torch import DELAY_CYCLES
+from offload_fuzz.adapters.torch_updates import memory_for
 from offload_fuzz.device import Place
 from offload_fuzz.export.dialects import Fresh, Opening, region_lines
-from offload_fuzz.export.trace import Module, Name, Traced, Untraceable, dtype_text, statements
+from offload_fuzz.export.trace import Module, Name, Traced, Untraceable, dtype_text, statements, without_types
 from offload_fuzz.types import ArrayType
 
 
@@ -37,7 +38,10 @@ class Torch:
                 f"{self.name}_streams += [torch.Stream(device={self.name}) for _ in range(3)]",
             ]
         return Opening(
-            "PyTorch", ("import torch", "import torch.nn.functional as F"), tuple(setup), (TORCH_UPLOAD, TORCH_MEMORY)
+            "PyTorch",
+            ("import torch", "import torch.nn.functional as F"),
+            tuple(setup),
+            (TORCH_UPLOAD, without_types(memory_for)),
         )
 
     def begin(self, seed: int) -> list[str]:
@@ -176,16 +180,4 @@ def upload(array, device):
     span = 1 + sum((n - 1) * step for n, step in zip(small.shape, x.stride()))
     memory = torch.empty(start + span, dtype=x.dtype, device=device)
     return memory.as_strided(small.shape, x.stride(), start).copy_(small).expand(x.shape)
-'''
-TORCH_MEMORY = '''
-def memory_for(result, how, device=None):
-    """A tensor for the elements of `result`: in memory of its own, in the middle of more, or in every second place."""
-    shape = tuple(result.shape)
-    if how in ("view", "offset"):
-        return result.new_empty(result.numel() + 2, device=device)[1:-1].view(shape)
-    if how in ("strided view", "strided"):
-        space = (*shape[:-1], 2 * shape[-1] + 1) if shape else (3,)
-        whole = result.new_empty(space, device=device)
-        return whole[..., 1::2] if shape else whole[1]
-    return result.new_empty(shape, device=device)
 '''

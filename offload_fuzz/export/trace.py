@@ -6,6 +6,8 @@ values for operands, each op gives the statements that it consists of: no second
 
 from __future__ import annotations
 
+import ast
+import inspect
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -281,3 +283,14 @@ def statements(op: str, run: Callable[[], Any], target: str, fresh: Callable[[],
             lines.append(f"{name} = {spell(value)}")
             names[number] = name
     return lines if result._number in names else [*lines, f"{target} = {spell(result)}"]
+
+
+def without_types(function: Callable[..., Any]) -> str:
+    """The source of a function of ours for a script, which does not know the names in its annotations."""
+    tree = ast.parse(inspect.getsource(function))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.arg):
+            node.annotation = None
+        elif isinstance(node, ast.FunctionDef):
+            node.returns = None
+    return f"\n{ast.unparse(tree)}\n"

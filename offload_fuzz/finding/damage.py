@@ -155,9 +155,8 @@ def permuted(got: Array, right: Array, wrong: Array) -> str:
     for axis in range(right.ndim):
         if _bits(np.flip(right, axis)) == _bits(got):
             return f"reversed along axis {axis}"
-    if right.ndim > 1 and _bits(right.ravel(order="F")) == _bits(got):
-        return "elements in column-major order"
-    if right.ndim > 1 and _bits(right.ravel().reshape(right.shape[::-1]).T) == _bits(got):
+    turned = (right.ravel(order="F"), right.ravel().reshape(right.shape[::-1]).T)
+    if right.ndim > 1 and _bits(got) in map(_bits, turned):
         return "elements in column-major order"
     for k in range(1, right.size):
         if _bits(np.roll(right.reshape(-1), k)) == _bits(got):
@@ -170,10 +169,10 @@ def shifted(got: Array, right: Array, wrong: Array) -> str:
     if got.size > SEARCHED:
         return ""
     a, b = _each(got.reshape(-1)), _each(right.reshape(-1))
-    for k in range(1, len(a) // 2 + 1):
-        if len(set(b)) > 1 and a[:-k] == b[k:]:
+    for k in range(1, len(a) // 2 + 1) if len(set(b)) > 1 else ():
+        if a[:-k] == b[k:]:
             return f"shifted: each is the element {k} {_plural('place', k)} on"
-        if len(set(b)) > 1 and a[k:] == b[:-k]:
+        if a[k:] == b[:-k]:
             return f"shifted: each is the element {k} {_plural('place', k)} back"
     return ""
 

@@ -7,6 +7,7 @@ the simulated device or its table of faults.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -33,7 +34,7 @@ class Wrapped:
         return getattr(self.inner, name)
 
 
-class Kernels(Wrapped):
+class Kernels(Wrapped, ABC):
     """A device with wrong kernels: `result` is given what the right kernel would return."""
 
     ops: tuple[str, ...] = ()
@@ -56,8 +57,9 @@ class Kernels(Wrapped):
 
         self.inner._decode = wrong
 
+    @abstractmethod
     def result(self, op: str, right: Any, arrays: Sequence[Array], attributes: Attributes) -> Any:
-        raise NotImplementedError
+        """What the wrong kernel returns."""
 
 
 # --------------------------------------------------------------------------------------------------------- op semantics

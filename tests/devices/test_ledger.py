@@ -311,3 +311,18 @@ def test_devices_that_cannot_tell_are_named_in_the_counts() -> None:
 def test_the_judges_of_the_ledger_pass_where_there_is_none() -> None:
     trial = Examiner(open_places(["noop:0"])).trial(PROGRAM, [Plan({("device", (1,)): 1}, 1)])
     assert MovedAsPlanned().judge(trial).outcome == ReadsLastWritten().judge(trial).outcome == "pass"
+
+
+@pytest.mark.parametrize(
+    "told", [None, {"transfers": [("upload",)], "launches": [], "misreads": [3]}, ValueError("no")]
+)
+def test_a_run_on_a_device_that_tells_it_in_another_form_ends_with_an_error_that_names_it(told: Any) -> None:
+    class Told(Simulated):
+        def ledger(self) -> Any:
+            if isinstance(told, Exception):
+                raise told
+            return told
+
+    places = (host(), place(Told("simulated", 0)))
+    with pytest.raises(AdapterError, match=r"ledger\(\) .* but should .* \[simulated:0\]"):
+        Examiner(places).trial(PROGRAM, [Plan({("device", (v,)): 1 for v in PLACEMENTS})])

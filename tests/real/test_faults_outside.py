@@ -49,7 +49,6 @@ def test_a_fault_around_torch_is_found(name: str, tmp_path: Path) -> None:
     assert [f.known["kind"] for f in report.findings] == [FOUND[name]]
 
 
-# no fault of peer copies: values between devices of JAX go over the host, as the adapter declares no peers
 @pytest.mark.parametrize("name", ["region_keeps_last_result", "int64_narrowed"])
 def test_a_fault_around_jax_is_found(name: str, tmp_path: Path) -> None:
     with backend("jax"):
@@ -78,6 +77,7 @@ def test_what_a_fault_does_not_touch_is_the_devices_own() -> None:
         ("strided_matmul_raises", "the inside of a simulated device"),
         ("wait_ignored", "a device with streams"),
         ("region_swaps_results", "a device with compile"),
+        ("peer_copy_narrowed", "a device with peers"),
     ],
 )
 def test_a_fault_that_cannot_be_planted_outside_is_refused(fault: str, needs: str) -> None:
