@@ -11,7 +11,6 @@ from attrs import evolve
 
 from offload_fuzz.adapters.pool import host, open_places
 from offload_fuzz.adapters.simulated import PROFILES, Simulated, make
-from offload_fuzz.adapters.simulated.ledger import IN_FLIGHT
 from offload_fuzz.adapters.simulated.queues import ORDERS
 from offload_fuzz.adapters.validating import validating
 from offload_fuzz.campaign.counts import Counts
@@ -157,7 +156,8 @@ def test_an_upload_waits_for_the_download_that_fills_its_source() -> None:
     assert misreads(p) == ["upload (stream 0) read float32[2,3] of the host but should come after download (stream 0)"]
     d.reset(1)
     p.reset(1)
-    assert not IN_FLIGHT
+    assert not d.counted.flights
+    assert not p.counted.flights
 
 
 def test_a_run_that_is_not_watched_says_so_and_costs_no_view_a_command() -> None:

@@ -13,7 +13,7 @@ from offload_fuzz.adapters.simulated.arithmetic import Kernel, kernel_of
 from offload_fuzz.adapters.simulated.draws import Draws
 from offload_fuzz.adapters.simulated.faults import FAULTS
 from offload_fuzz.adapters.simulated.hooks import Hooks
-from offload_fuzz.adapters.simulated.ledger import IN_FLIGHT, Deed, Ledger, Mark
+from offload_fuzz.adapters.simulated.ledger import Deed, Ledger, Mark
 from offload_fuzz.adapters.simulated.memory import (
     Buffer,
     Layout,
@@ -100,8 +100,7 @@ class Simulated(Transfers):
 
     def touched(self, array: Array, writes: bool) -> None:
         """The host reads or writes an array that it was given here, or has uploaded."""
-        if IN_FLIGHT:
-            self.counted.touched(array, writes)
+        self.counted.touched(array, writes)
 
     def place_of(self, buffer: Buffer) -> str:
         """The name of the device that holds the buffer."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
+from weakref import WeakSet
 
 import numpy as np
 
@@ -51,46 +52,27 @@ class Mark:
         self.covered = False  # whether all its bytes are known to have been written
 
 
-class Flight:
-    """A host array that a queued transfer of `ledger` has still to read or to fill."""
-
-    __slots__ = ("array", "deed", "ledger")
-
-    def __init__(self, array: Array, deed: Deed, ledger: Ledger) -> None:
-        self.array, self.deed, self.ledger = array, deed, ledger
-
-
-#: id of a host array -> what is still to be done with it, by any simulated device of this process.
-IN_FLIGHT: dict[int, list[Flight]] = {}
-
-
 class Ledger:
     """The counters of one device since its last reset.
 
     transfers: (kind, bytes) of each, in the order in which they were done. launches: by number, the name of the place
     where each ran, None for one that has not run. misreads: the first `KEPT` of what was read though it should not be,
     each with the buffer (None for a host array) and a text. watching: whether there is an eye on memory in this run.
+    flights: id of a host array -> the array, which keeps its id, and the queued transfers that read or fill it.
     """
 
     def __init__(self, device: str) -> None:
         self.device = device
-        self.watching = True
         self.reset(True)
+        LEDGERS.add(self)
 
     def reset(self, watching: bool) -> None:
         """Forget everything."""
-        if self.watching:
-            self._forget_flights()
         self.watching = watching
         self.transfers: list[tuple[str, int]] = []
         self.launches: list[str | None] = []
         self.misreads: list[dict[str, Any]] = []
-
-    def _forget_flights(self) -> None:
-        for key in [k for k, flights in IN_FLIGHT.items() if any(f.ledger is self for f in flights)]:
-            IN_FLIGHT[key] = [f for f in IN_FLIGHT[key] if f.ledger is not self]
-            if not IN_FLIGHT[key]:
-                del IN_FLIGHT[key]
+        self.flights: dict[int, tuple[Array, list[Deed]]] = {}
 
     def told(self) -> dict[str, Any]:
         """What `Simulated.ledger` says."""
@@ -120,28 +102,33 @@ class Ledger:
     def flies(self, array: Array, deed: Deed) -> None:
         """A transfer was issued that reads the host array (an upload), or fills it, and may not have begun yet."""
         if not deed.begun:
-            IN_FLIGHT.setdefault(id(array), []).append(Flight(array, deed, self))
+            self.flights.setdefault(id(array), (array, []))[1].append(deed)
 
     def lands(self, array: Array, deed: Deed) -> None:
         """The transfer is about to be done; an upload reads what it should only where no download is still due."""
         deed.begun = True
-        flights = IN_FLIGHT.pop(id(array), None)
-        if flights is None or (len(flights) == 1 and flights[0].deed is deed):
-            return
-        flights = [f for f in flights if f.deed is not deed]
-        IN_FLIGHT[id(array)] = flights
+        _, deeds = self.flights.pop(id(array), (array, []))
+        left = [d for d in deeds if d is not deed]
+        if left:
+            self.flights[id(array)] = (array, left)
         if deed.name == "upload":
-            for f in flights:
-                if f.deed.name == "download":
-                    self._report(None, f"{deed} read {deed.type} of the host but should come after {f.deed}")
+            for ledger in LEDGERS:
+                for d in ledger._due(array):
+                    if d.name == "download":
+                        self._report(None, f"{deed} read {deed.type} of the host but should come after {d}")
 
     def touched(self, array: Array, writes: bool) -> None:
         """The host reads or writes the array now."""
-        for f in IN_FLIGHT.get(id(array), ()):
-            if f.ledger is self and (writes or f.deed.name == "download"):
+        for d in self._due(array):
+            if writes or d.name == "download":
                 verb = "wrote" if writes else "read"
-                text = f"the host {verb} {type_of(array)} but should wait for {f.deed} of {self.device}"
+                text = f"the host {verb} {type_of(array)} but should wait for {d} of {self.device}"
                 self._report(None, text)
+
+    def _due(self, array: Array) -> Sequence[Deed]:
+        """The queued transfers that this device has still to do with a host array."""
+        found = self.flights.get(id(array))
+        return () if found is None else found[1]
 
     # ------------------------------------------------------------------------------------------------- device memory
     def writing(self, name: str, stream: int, launch: int | None, buffer: Buffer) -> Deed | None:
@@ -252,3 +239,7 @@ def _last_writer(storage: Storage, byte: int) -> Deed | None:
         if _bytes_of(storage, w.type, w.offset, w.strides)[byte]:
             return w
     return None
+
+
+#: Of the simulated devices of this process, as an upload has to know what another device has still to fill.
+LEDGERS: WeakSet[Ledger] = WeakSet()
