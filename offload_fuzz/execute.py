@@ -11,10 +11,10 @@ from attrs import field, frozen
 from offload_fuzz import schedule as s
 from offload_fuzz.device import Place
 from offload_fuzz.errors import AdapterError
-from offload_fuzz.host_arrays import HostMemory, arrange, destination, spilled
+from offload_fuzz.host_arrays import HostMemory, arrange, destination, relocated, spilled
 from offload_fuzz.ledger import Ledger, checked
 from offload_fuzz.program import Program
-from offload_fuzz.types import Array
+from offload_fuzz.types import Array, is_aligned
 
 OVERWRITTEN = 0x5C
 NOTHING: dict[str, Any] = {}
@@ -116,6 +116,7 @@ class _Execution:
     __slots__ = (
         "arranged",
         "buffers",
+        "computed",
         "destinations",
         "events",
         "memory",
@@ -137,6 +138,7 @@ class _Execution:
         self.events: dict[int, Any] = {}
         self.misplaced: list[Misplaced] = []
         self.arranged: dict[int, tuple[Array, bytes]] = {}
+        self.computed: set[int] = set()  # results of the host, which are there when its launch returns
         self.destinations: dict[int, tuple[Array, Array]] = {}
         self.shared: set[int] = set()
         self.written: set[int] = set()
@@ -173,7 +175,10 @@ def _upload(x: _Execution, c: s.Upload) -> None:
         arguments = {**arguments, "share": True}
     if c.destination is not None:
         arguments = {**arguments, "destination": c.destination}
-    x.registers[c.target] = buffer = port.upload(x.registers[c.source], **arguments)
+    array = x.registers[c.source]
+    if c.source in x.computed and not is_aligned(array):
+        x.registers[c.source] = array = relocated(array, x.memory)
+    x.registers[c.target] = buffer = port.upload(array, **arguments)
     x.check_place(port, -1, buffer)
 
 
@@ -207,6 +212,8 @@ def _launch(x: _Execution, c: s.Launch) -> None:
     port, registers = x.ports[c.place], x.registers
     operands = [registers[b] for b in c.operands]
     arguments: dict[str, Any] = {"stream": c.stream} if port.streams else {}
+    if c.place == s.HOST:
+        x.computed.add(c.target)
     if c.place == s.HOST and x.watchers:
         for k, b in enumerate(c.operands):
             x.touch(b, k == c.in_place)

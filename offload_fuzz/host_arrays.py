@@ -87,6 +87,20 @@ def arrange(
     return out, backing
 
 
+def relocated(array: Array, memory: HostMemory) -> Array:
+    """A copy of `array` with the same strides, cut from `memory`: its bytes begin at a multiple of 64.
+
+    Where NumPy puts a result is chance, and what a device does with an aligned array would be too.
+    """
+    steps = [((n - 1) * step) for n, step in zip(array.shape, array.strides, strict=True)] if array.size else []
+    start = -sum(s for s in steps if s < 0)
+    raw = memory.take(start + sum(s for s in steps if s > 0) + array.itemsize, 0)
+    out: Array = np.ndarray(array.shape, array.dtype, raw, start, array.strides)
+    out[...] = array
+    out.flags.writeable = array.flags.writeable
+    return out
+
+
 def destination(type: ArrayType, how: str, memory: HostMemory) -> tuple[Array, Array]:
     """A host array for a download in bytes that are canaries, and these: one element in, or every second of a row."""
     shape = type.shape

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from attrs import define, field, frozen
 
-from offload_fuzz.types import DTYPES, Array, ArrayType
+from offload_fuzz.types import ALIGNMENT, DTYPES, Array, ArrayType
 
 #: 16-bit patterns that memory is filled with: NaN in every float dtype, neither bool, and no small integer.
 NEVER_WRITTEN = 0xFFF5
@@ -267,10 +267,11 @@ class Staging(np.ndarray[Any, Any]):
 
 
 def downloaded(type: ArrayType, fill: int) -> Array:
-    """A new host array of `type` in staging memory, each byte `fill`."""
-    memory = Staging(type.nbytes, np.uint8)
+    """A new host array of `type` in staging memory at a multiple of 64 bytes, each byte `fill`."""
+    memory = Staging(type.nbytes + ALIGNMENT, np.uint8)
     memory.fill(fill)
-    array: Array = np.ndarray(type.shape, type.np, memory)
+    start = -memory.__array_interface__["data"][0] % ALIGNMENT
+    array: Array = np.ndarray(type.shape, type.np, memory, start)
     return array
 
 
