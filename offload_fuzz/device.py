@@ -23,6 +23,8 @@ Everything else is optional and declared in `features`; only then are further ar
     destination: transfers "upload", "copy": they take `destination=`, the form of the new buffer: "offset", one element
                      into larger memory; "strided", every second element of its rows. "download": it takes `into=`, a
                      host array of any layout, which it fills, and nothing around it
+    chunks: transfers  of "upload", "download", "copy": they take `chunks=(axis, bounds)` and move the elements from
+                     bounds[i] to bounds[i + 1] of that axis by a transfer of their own, one after the other
     peers: name      copy(buffer, source, stream=..., blocking=...) -> buffer, from a device of the same `peers`;
                      events may be waited for across these devices; a tuple: names of links, one of which both have
     release          release(buffer, stream=...) gives the memory back in stream order
@@ -106,6 +108,7 @@ class Features:
     donate: frozenset[str] = frozenset()
     update: Mapping[str, frozenset[str]] = field(factory=dict)
     destination: frozenset[str] = frozenset()
+    chunks: frozenset[str] = frozenset()
     peers: str | tuple[str, ...] | None = None
     release: bool = False
     compile: bool = False
@@ -219,10 +222,11 @@ def _parse_features(value: Mapping[str, Any], where: str) -> Features:
     for key in ("in_place", "donate"):
         if key in given:
             given[key] = frozenset(ops) if given[key] == "all" else frozenset(given[key])
-    given["destination"] = frozenset(given.get("destination", ()))
-    for kind in given["destination"]:
-        if kind not in DESTINATIONS:
-            raise one_of("destination", kind, DESTINATIONS, where)
+    for key in ("destination", "chunks"):
+        given[key] = frozenset(given.get(key, ()))
+        for kind in given[key]:
+            if kind not in DESTINATIONS:
+                raise one_of(key, kind, DESTINATIONS, where)
     ways = dict(given.get("update", {}))
     for way in ways:
         if way not in UPDATES:

@@ -173,19 +173,23 @@ def _upload(x: _Execution, c: s.Upload) -> None:
         arguments = {**arguments, "share": True}
     if c.destination is not None:
         arguments = {**arguments, "destination": c.destination}
+    if c.chunks is not None:
+        arguments = {**arguments, "chunks": c.chunks}
     x.registers[c.target] = buffer = port.upload(x.registers[c.source], **arguments)
     x.check_place(port, -1, buffer)
 
 
 def _download(x: _Execution, c: s.Download) -> None:
     port = x.ports[c.place]
+    arguments = port.arguments(c.stream, c.blocking)
+    if c.chunks is not None:
+        arguments = {**arguments, "chunks": c.chunks}
     if c.destination is not None:
         into, backing = destination(x.buffers[c.target].type, c.destination, x.memory)
         x.registers[c.target] = into
         x.destinations[c.target] = (into, backing)
-        port.download(x.registers[c.source], into=into, **port.arguments(c.stream, c.blocking))
+        port.download(x.registers[c.source], into=into, **arguments)
         return
-    arguments = port.arguments(c.stream, c.blocking)
     if c.share:
         arguments = {**arguments, "share": True}
         x.shared.add(x.buffers[c.target].storage)
@@ -198,6 +202,8 @@ def _copy(x: _Execution, c: s.Copy) -> None:
     arguments = port.arguments(c.stream, c.blocking)
     if c.destination is not None:
         arguments = {**arguments, "destination": c.destination}
+    if c.chunks is not None:
+        arguments = {**arguments, "chunks": c.chunks}
     buffer = port.device.copy(x.registers[c.source], source, **arguments)
     x.registers[c.target] = buffer
     x.check_place(port, -1, buffer)

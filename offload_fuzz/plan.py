@@ -65,6 +65,7 @@ FREEDOMS: dict[str, Freedom] = {
         Freedom(
             "destination", "edge", ("own", "offset", "strided"), "destination", "{operand} arrives in {choice} memory"
         ),
+        Freedom("chunks", "edge", ("whole", "halves", "pieces of 3"), "chunks", "{operand} crosses in {choice}"),
         Freedom(
             "layout",
             "operand",

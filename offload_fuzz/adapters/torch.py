@@ -21,7 +21,7 @@ from attrs import evolve
 from offload_fuzz.adapters import torch_elementwise, torch_shaping
 from offload_fuzz.adapters.torch_neural import PROBES as NEURAL
 from offload_fuzz.adapters.torch_ops import ALIASING, Tensor, TorchOps
-from offload_fuzz.adapters.torch_updates import memory_for, updated, ways
+from offload_fuzz.adapters.torch_updates import Chunks, Writable, memory_for, overlaps, put, updated, ways
 from offload_fuzz.contract_files import shipped_contracts
 from offload_fuzz.device import Features
 from offload_fuzz.errors import InternalError, MissingDevice, UsageError
@@ -95,15 +95,6 @@ def _line(error: BaseException) -> str:
     return str(error).strip().split("\n")[0][:200]
 
 
-class _Writable:
-    """An array's memory under another claim: writable, so that PyTorch takes it without a warning. Never written."""
-
-    def __init__(self, array: Array) -> None:
-        self.array = array
-        interface = array.__array_interface__
-        self.__array_interface__ = {**interface, "data": (interface["data"][0], False)}
-
-
 class TorchDevice:
     """One PyTorch device, named `torch:` and PyTorch's own device string; buffers are tensors."""
 
@@ -139,6 +130,7 @@ class TorchDevice:
             drop=self._on_cpu,  # where there are streams, memory is kept for the one that it was made on alone
             export=self._on_cpu,
             destination=frozenset(("upload", "download")),
+            chunks=frozenset(("upload", "download")),
             update=ways(ops, self._written),
             release=bool(self._streams),
             delay=bool(self._streams) and hasattr(getattr(self.torch, self.device.type, None), "_sleep"),
@@ -153,14 +145,25 @@ class TorchDevice:
             self.implement(op, function)
 
     # ------------------------------------------------------------------------------------------------- protocol
-    def upload(self, array: Array, stream: int = 0, blocking: bool = True, destination: str | None = None) -> Tensor:
+    def upload(
+        self,
+        array: Array,
+        stream: int = 0,
+        blocking: bool = True,
+        destination: str | None = None,
+        chunks: Chunks = None,
+    ) -> Tensor:
         """A tensor of `array`'s elements on the device in its layout: gaps, stride 0, offset, no negative stride.
 
-        destination: in a view of a larger tensor instead.
+        destination: in a view of a larger tensor instead. chunks: copied into it, or into a row-major one, by pieces.
         """
         if self._streams:
             self._enter(stream)
         source = self._alias(array)
+        if chunks is not None:
+            if not (self._on_cpu or blocking):
+                source = self.torch.empty_like(source, pin_memory=True).copy_(source)
+            return put(memory_for(source, destination or "own", self.device), source, chunks, blocking)
         if self._on_cpu or blocking:
             if destination is not None:
                 return memory_for(source, destination, self.device).copy_(source)
@@ -171,20 +174,30 @@ class TorchDevice:
         return staging.to(self.device, non_blocking=True)
 
     def download(
-        self, buffer: Tensor, stream: int = 0, blocking: bool = True, into: Array | None = None, share: bool = False
+        self,
+        buffer: Tensor,
+        stream: int = 0,
+        blocking: bool = True,
+        into: Array | None = None,
+        share: bool = False,
+        chunks: Chunks = None,
     ) -> Array:
         """A host array of the tensor's elements, which PyTorch never writes again; `into` if that is given.
 
-        share: in the tensor's own memory.
+        share: in the tensor's own memory. chunks: filled piece by piece.
         """
         if self._streams:
             self._enter(stream)
         if into is not None:
-            self._alias(into).copy_(buffer, non_blocking=not blocking)
+            put(self._alias(into), buffer, chunks, blocking)
             return into
         if buffer.is_conj() or buffer.is_neg():  # such views are resolved when they are read
             buffer = buffer.resolve_conj().resolve_neg()
-        if self._on_cpu:
+        if chunks is not None:
+            pinned = not (self._on_cpu or blocking)
+            host = self.torch.empty(buffer.shape, dtype=buffer.dtype, pin_memory=pinned)
+            put(host, buffer, chunks, blocking)
+        elif self._on_cpu:
             host = buffer if share else buffer.clone()
         elif blocking:
             host = buffer.to("cpu", copy=True)
@@ -272,7 +285,7 @@ class TorchDevice:
         if min(bits.strides, default=0) < 0:
             bits = bits.copy()
         elif not bits.flags.writeable and self.torch.is_warn_always_enabled():
-            bits = np.asarray(_Writable(bits))
+            bits = np.asarray(Writable(bits))
         tensor = self._from_numpy(bits)
         return tensor if carried is None else tensor.view(carried[1])
 
@@ -287,7 +300,7 @@ class TorchDevice:
         shape, strides = source.shape, source.stride()
         small = source[tuple(slice(0, 1) if s == 0 else slice(None) for s in strides)] if 0 in strides else source
         span = 1 + sum((n - 1) * s for n, s in zip(small.shape, strides, strict=True))
-        if _overlaps(small.shape, strides):
+        if overlaps(small.shape, strides):
             return source.to(self.device, copy=True)
         start = offset // size
         storage = source.new_empty(start + span, device=self.device)
@@ -380,16 +393,6 @@ class TorchDevice:
                 if not self._has(into, f"{op} in place on {dtype}"):
                     return False
         return True
-
-
-def _overlaps(shape: tuple[int, ...], strides: tuple[int, ...]) -> bool:
-    """Whether elements may share memory: some stride is within the reach of the smaller ones."""
-    reach = 0
-    for stride, n in sorted((s, n) for n, s in zip(shape, strides, strict=True) if n > 1):
-        if stride <= reach:
-            return True
-        reach += (n - 1) * stride
-    return False
 
 
 def _contract_for(kind: str) -> str:

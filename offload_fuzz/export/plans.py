@@ -26,9 +26,9 @@ from offload_fuzz.types import ArrayType
 #: Freedoms of an operand that decide how a command is written, by the command.
 SHOWN: dict[type, tuple[str, ...]] = {
     s.Arrange: ("layout", "alignment", "paging", "readonly"),
-    s.Upload: ("transfer", "route", "destination"),
-    s.Download: ("transfer", "route", "destination"),
-    s.Copy: ("transfer", "route", "destination"),
+    s.Upload: ("transfer", "route", "destination", "chunks"),
+    s.Download: ("transfer", "route", "destination", "chunks"),
+    s.Copy: ("transfer", "route", "destination", "chunks"),
     s.Overwrite: ("overwrite",),
     s.Launch: ("stream", "reuse", "update", "lifetime", "delay"),
     s.LaunchCompiled: ("compile", "stream", "delay"),

@@ -24,6 +24,7 @@ ONLY = {
     "update": "strided_target_unwritten",
     "destination": "download_into_gaps",
     "transfer": "export_offset_dropped",
+    "chunks": "later_chunk_at_base",
     "paging": "second_page_lost",
     "lifetime": "view_without_its_base",
 }

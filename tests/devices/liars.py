@@ -400,6 +400,15 @@ class FillsGaps(Queued):
         return super().download(buffer, into=into, **more)
 
 
+class RestartsEachChunk(Queued):
+    def upload(self, array: Array, *, chunks: Any = None, **more: Any) -> Any:
+        if chunks is None:
+            return super().upload(array, **more)
+        axis, (_, first, *_) = chunks
+        parts = np.arange(array.shape[axis]) % first
+        return super().upload(np.take(array, parts, axis), **more)
+
+
 class ExportsBackwards(Queued):
     def download(self, buffer: Any, *, share: bool = False, **more: Any) -> Array:
         array = super().download(buffer, share=share, **more)
@@ -507,6 +516,7 @@ LIARS: dict[str, list[type]] = {
     "in_place": [WritesBesideOut, WritesAllOperands],
     "donate": [GivesMemoryTwice, WritesAnotherOperand],
     "destinations": [FillsGaps],
+    "chunks": [RestartsEachChunk],
     "exported": [ExportsBackwards],
     "update": [AssignsToTheOperand],
     "compiled": [GivesResultsInOrder, GivesOneResult],

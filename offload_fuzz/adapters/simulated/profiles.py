@@ -180,6 +180,7 @@ def features_of(profile: Profile, name: str, index: int = 0) -> Features:
         donate=frozenset(op.name for op in ops),
         update=dict.fromkeys(ways, fresh),
         destination=frozenset(("download",) if profile.tile else DESTINATIONS),
+        chunks=frozenset(DESTINATIONS),
         peers=peers_of(profile, index),
         release=True,
         compile=profile.compile,

@@ -46,6 +46,7 @@ def declared(place: Place) -> dict[str, Any]:
         "update": {way: len(ops) for way, ops in f.update.items()},
         "compile": f.compile,
         "destination": sorted(f.destination),
+        "chunks": sorted(f.chunks),
         "peers": f.peers,
         "release": f.release,
         "deterministic": f.deterministic,

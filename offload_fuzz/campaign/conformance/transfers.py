@@ -21,6 +21,11 @@ SHAPES: tuple[tuple[int, ...], ...] = (
     (2, 3, 4), (2, 1, 3, 2), (2, 3, 1, 2, 2), (4097,),
 )  # fmt: skip  # a table
 LARGE = (1_000_003,)
+#: Shapes, and pieces of them: with a shorter one at the end, of one element each, along every axis.
+PIECES: tuple[tuple[tuple[int, ...], tuple[int, tuple[int, ...]]], ...] = (
+    ((17,), (0, (0, 7, 14, 17))), ((2,), (0, (0, 1, 2))), ((3, 5), (1, (0, 3, 5))), ((5, 3), (0, (0, 2, 5))),
+    ((2, 3, 4), (2, (0, 1, 2, 3, 4))), ((1000,), (0, (0, 333, 666, 999, 1000))),
+)  # fmt: skip  # a table
 LAID_OUT: tuple[tuple[int, ...], ...] = ((), (17,), (3, 5), (0, 2), (2, 3, 4))
 LAYOUTS = ("contiguous", "fortran", "strided", "negative", "broadcast")
 SIZES = (3, 1024, 300_007)
@@ -187,6 +192,32 @@ def _arrived(bench: Bench, array: Array, kind: str, how: str) -> Array | None:
     modes = bench.modes(0, True)
     there = bench.peer.device.copy(buffer, bench.device, destination=how, **modes)
     return bench.peer.device.download(there, **modes)  # type: ignore[no-any-return]  # judged
+
+
+def chunks(bench: Bench) -> Iterator[Violation]:
+    """In pieces, on every axis, elements come where they belong; a source is free as after a transfer at once."""
+    declared = bench.features.chunks
+    when = bench.features.free_after("blocking")
+    for dtype in sample(bench):
+        for shape, cut in PIECES:
+            for layout in ("contiguous", "strided"):
+                expected = data(dtype, shape)
+                where = f"{dtype}{list(shape)}, {layout}, chunks={cut}"
+                bench.at(where)
+                modes = bench.modes(0, True)
+                source, backing = arrange(expected, layout, 64, False)
+                buffer = bench.call("upload", source, **modes, **({"chunks": cut} if "upload" in declared else {}))
+                if when in ("return", "completion"):
+                    backing[...] = OVERWRITTEN
+                if "copy" in declared and bench.peer is not None:
+                    there = bench.peer.device.copy(buffer, bench.device, chunks=cut, **modes)
+                    found = differs(f"{where}, copy", bench.peer.device.download(there, **modes), expected)
+                    if found:
+                        yield found
+                given = {"chunks": cut} if "download" in declared else {}
+                found = differs(where, bench.call("download", buffer, **modes, **given), expected)
+                if found:
+                    yield found
 
 
 def exported(bench: Bench) -> Iterator[Violation]:

@@ -6,6 +6,7 @@ import ctypes
 from typing import Any, TypeAlias
 
 import numpy as np
+from attrs import evolve
 from numpy.lib.stride_tricks import as_strided
 
 from offload_fuzz.adapters.simulated.faults.parts import flushed, forward, unwritten_from
@@ -152,3 +153,9 @@ def _second_page_lost(array: Array) -> Array:
         return array
     there: Array = unwritten_from(array, left // array.itemsize)
     return there
+
+
+@fault("later_chunk_at_base", hook="chunk", cls="transfer", needs=("chunks",), report="kvcache-ai/Mooncake#3243",
+       sentence="Of a transfer in chunks every piece goes to, or comes from, where the first one lies.")
+def _later_chunk_at_base(buffer: Buffer, first: Buffer) -> Buffer:
+    return evolve(buffer, offset=first.offset)
