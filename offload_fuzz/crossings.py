@@ -47,7 +47,8 @@ class Crossings(Lowering):
         if at == place:
             return self.arrange(o, source, choices) if place == HOST and shaped(choices) else source
         transfer, route = choices.get("transfer", "blocking"), choices.get("route", "direct")
-        private = "overwrite" in choices or shaped(choices)
+        pinned = "pinned" in choices and self.roles[place].pinned is not None
+        private = "overwrite" in choices or shaped(choices) or pinned
         plain = transfer == "blocking" and route == "direct" and not private and "destination" not in choices
         plain = plain and "chunks" not in choices
         if plain and (o, place) in self.copies:
@@ -64,48 +65,53 @@ class Crossings(Lowering):
             if place == HOST:
                 b = self.arrange(o, b, choices) if shaped(choices) else b
             else:
-                source = self.arrange(o, b, choices) if private else b
-                b = self.upload(o, source, queue, transfer, "overwrite" in choices, to, cut)
+                source = self.arrange(o, b, choices, place if pinned else HOST) if private else b
+                b = self.upload(o, source, queue, transfer, choices, pinned)
         if plain:
             self.copies[o, place] = b
         return b
 
-    def arrange(self, o: int, source: int, choices: Mapping[str, Any]) -> int:
-        """A host array of value `o` in the form that `choices` give."""
+    def arrange(self, o: int, source: int, choices: Mapping[str, Any], pinned: int = HOST) -> int:
+        """A host array of value `o` in the form that `choices` give, in memory that place `pinned` has page-locked."""
         layout = choices.get("layout", "contiguous")
         readonly = "readonly" in choices
         target = self.buffer(HOST, o)
         if readonly or layout == "broadcast":
             self.protected.add(self.buffers[target].storage)
         alignment, across = 1 if "alignment" in choices else 64, "paging" in choices
-        command = s.Arrange(source, target, layout, alignment, readonly, across)
+        command = s.Arrange(source, target, layout, alignment, readonly, across, pinned)
         self.arranged[target] = command
         self.issue(HOST_QUEUE, command, [source], [target], True)
         return target
 
     def upload(
-        self, o: int, source: int, queue: Queue, transfer: str, overwrite: bool, to: str | None, cut: str
+        self, o: int, source: int, queue: Queue, transfer: str, choices: Mapping[str, Any], pinned: bool = False
     ) -> int:
         role = self.roles[queue[0]]
         blocking = transfer != "async" or not role.asynchronous
         share = transfer == "shared" and role.shared is not None
-        free = role.shared if share and role.shared is not None else role.free[blocking]
+        free = role.pinned if pinned and role.pinned is not None and not blocking else role.free[blocking]
+        if share and role.shared is not None:
+            free, pinned = role.shared, False
         shares = free in ("last use", "never")
         target = self.buffer(queue[0], o, source if shares else None)
         storage = self.buffers[target].storage
         if shares:
             self.protected.add(storage)
             self.kept.add(storage)
+        if free == "return":
+            self.order(HOST_QUEUE, self.ready[source])
         self.put_off(queue, "copy")
-        to = None if share or "upload" not in role.destination else to
-        pieces = None if share or "upload" not in role.chunks else chunks_of(self.types[o].shape, cut)
-        command = s.Upload(*queue, source, target, blocking, free, share, to, pieces)
+        to = None if share or "upload" not in role.destination else choices.get("destination")
+        cut = "whole" if share or "upload" not in role.chunks else choices.get("chunks", "whole")
+        pieces = chunks_of(self.types[o].shape, cut)
+        command = s.Upload(*queue, source, target, blocking, free, share, to, pieces, pinned)
         self.issue(queue, command, [source], [target], blocking)
         form = self.arranged.get(source)
         if form is not None and form.layout == "broadcast":
             self.protected.add(storage)
         self.owner.setdefault(storage, (target, queue))
-        if overwrite and not shares and form is not None and not form.readonly:
+        if "overwrite" in choices and not shares and form is not None and not form.readonly:
             self.overwrite(source, queue, blocking, free)
         return target
 

@@ -120,6 +120,7 @@ class _Execution:
         "events",
         "memory",
         "misplaced",
+        "pinned",
         "ports",
         "registers",
         "schedule",
@@ -134,6 +135,7 @@ class _Execution:
         self.buffers = schedule.buffers
         self.ports = ports
         self.memory = HostMemory()
+        self.pinned: dict[int, HostMemory] = {}
         self.events: dict[int, Any] = {}
         self.misplaced: list[Misplaced] = []
         self.arranged: dict[int, tuple[Array, bytes]] = {}
@@ -146,6 +148,12 @@ class _Execution:
         """Tell the devices that ask for it that the host reads or writes an array now."""
         for device in self.watchers:
             device.touched(self.registers[number], writes)
+
+    def locked(self, place: int) -> HostMemory:
+        """The host memory that the device of a place has page-locked in this pass."""
+        if place not in self.pinned:
+            self.pinned[place] = HostMemory(self.ports[place].device.pinned)
+        return self.pinned[place]
 
     def result(self, b: int) -> Any:
         """A result that lasts: a copy of what lies in a device's own memory."""
@@ -160,9 +168,8 @@ class _Execution:
 def _arrange(x: _Execution, c: s.Arrange) -> None:
     if x.watchers:
         x.touch(c.source)
-    x.registers[c.target], backing = arrange(
-        x.registers[c.source], c.layout, c.alignment, c.readonly, x.memory, c.across
-    )
+    memory = x.memory if c.pinned == s.HOST else x.locked(c.pinned)
+    x.registers[c.target], backing = arrange(x.registers[c.source], c.layout, c.alignment, c.readonly, memory, c.across)
     x.arranged[c.target] = (backing, backing.tobytes())
 
 
@@ -175,6 +182,8 @@ def _upload(x: _Execution, c: s.Upload) -> None:
         arguments = {**arguments, "destination": c.destination}
     if c.chunks is not None:
         arguments = {**arguments, "chunks": c.chunks}
+    if c.pinned:
+        arguments = {**arguments, "pinned": True}
     x.registers[c.target] = buffer = port.upload(x.registers[c.source], **arguments)
     x.check_place(port, -1, buffer)
 

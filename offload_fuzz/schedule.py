@@ -37,7 +37,8 @@ class Buffer:
 class Arrange:
     """Host: copy `source` into a new host array `target` of this layout, alignment and writability.
 
-    across: it lies across the border of two pages, whatever its alignment.
+    across: it lies across the border of two pages, whatever its alignment. pinned: the place whose device gives its
+    memory, page-locked; 0: any memory.
     """
 
     source: int
@@ -46,6 +47,7 @@ class Arrange:
     alignment: int
     readonly: bool
     across: bool = False
+    pinned: int = HOST
 
 
 @define(unsafe_hash=True)
@@ -56,7 +58,8 @@ class Upload:
     "last use": the target shares the source's storage; "never": the source may not be written again. share: whether the
     device is asked to use the host's array itself. destination: the form of the memory that elements go to, a choice of
     the freedom of that name, as for other transfers; None: as the device likes. chunks: the pieces in which elements
-    are moved, one after the other, as for other transfers; None: at once.
+    are moved, one after the other, as for other transfers; None: at once. pinned: `source` is in memory that the device
+    has page-locked.
     """
 
     place: int
@@ -68,6 +71,7 @@ class Upload:
     share: bool = False
     destination: str | None = None
     chunks: Chunks | None = None
+    pinned: bool = False
 
 
 @define(unsafe_hash=True)

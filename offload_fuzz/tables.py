@@ -28,6 +28,7 @@ class Role:
         "in_place",
         "instant",
         "peers",
+        "pinned",
         "queues",
         "release",
         "shared",
@@ -46,6 +47,7 @@ class Role:
         self.in_place, self.peers, self.release, self.alias_of = f.in_place, f.peers, f.release, f.alias_of
         self.destination, self.drop = f.destination, f.drop and number > 0
         self.chunks = f.chunks
+        self.pinned = f.free_after("pinned") if f.pinned and number else None
         self.export = f.export
         self.update = f.update if number else {}
         self.donate, self.delay = f.donate, f.delay and f.streams > 0

@@ -86,6 +86,8 @@ def crossing(
             out["chunks", site] = CHUNKS[1 + choices.below(2)]
         if role and via_host and choices.chance(18) and mover.source_free:
             out["overwrite", site] = True
+        if role and via_host and mover.pinned and choices.chance(16):
+            out["pinned", site] = True
     elif role:
         return
     if not via_host or not choices.chance(30 if home != role else 12):

@@ -92,7 +92,7 @@ class ValidatingDevice:
         self, array: Array, share: bool = False, destination: str | None = None, chunks: Any = None, **modes: Any
     ) -> Checked:
         """Checks the modes and the buffer, and that the host array is not written."""
-        call = _Call(self.name, f"upload({_shown(array)})")
+        call, pinned = _Call(self.name, f"upload({_shown(array)})"), modes.pop("pinned", False)
         call.hold(isinstance(array, np.ndarray), FUZZER, f"source is {type(array).__name__}", "a NumPy array")
         call.hold(array.dtype in NAMES, FUZZER, f"source has dtype {array.dtype}", "one of the dtypes")
         type_ = type_of(array)
@@ -105,6 +105,9 @@ class ValidatingDevice:
         before = array.tobytes()
         to = self._destination(call, "upload", destination)
         to |= self._chunks(call, "upload", chunks, array.shape)
+        if pinned:
+            call.hold(bool(self.features.pinned), FUZZER, "pinned= is given", "declared")
+            modes["pinned"] = True
         buffer = self.inner.upload(array, **modes, **to, **({"share": True} if share else {}))
         call.hold(buffer is not None, ADAPTER, "upload returned None", "a buffer")
         same = id(array) in _filled or array.tobytes() == before
@@ -294,6 +297,15 @@ class ValidatingDevice:
             return checked(self.inner.ledger(), self.features.ledger, self.name)
         except AdapterError as error:
             raise BrokenPromise(f"{ADAPTER} broke a promise: {error}") from None
+
+    def pinned(self, nbytes: int) -> Array:
+        """Checks that it is declared, and that there are so many bytes that the host may write."""
+        call = _Call(self.name, f"pinned({nbytes})")
+        call.hold(bool(self.features.pinned), FUZZER, "pinned is called", "declared")
+        found: Any = self.inner.pinned(nbytes)
+        there = isinstance(found, np.ndarray) and (found.dtype, found.shape) == (np.uint8, (nbytes,))
+        call.hold(there and found.flags.writeable, ADAPTER, f"it gave {_shown(found)}", f"uint8[{nbytes}] to write")
+        return found  # type: ignore[no-any-return]  # as the adapter gave it
 
     def touched(self, array: Array, writes: bool) -> None:
         """Passed on."""

@@ -43,6 +43,8 @@ class Dialect(Protocol):
 
     def download(self, c: s.Download, given: str, made: str, type: ArrayType) -> list[str]: ...
 
+    def pinned(self) -> str: ...
+
     def copy(self, c: s.Copy, given: str, origin: str, made: str) -> list[str]: ...
 
     def launch(
@@ -115,8 +117,11 @@ class Protocolled:
         return "" if c.chunks is None else f", chunks={c.chunks}"
 
     def upload(self, c: s.Upload, given: str, made: str, type: ArrayType, plain: bool) -> list[str]:
-        to = self._to(c)
+        to = self._to(c) + (", pinned=True" if c.pinned else "")
         return [f"{made} = {self.name}.upload({given}{self._arguments(c.stream, c.blocking)}{to})"]
+
+    def pinned(self) -> str:
+        return f"{self.name}.pinned"
 
     def download(self, c: s.Download, given: str, made: str, type: ArrayType) -> list[str]:
         how = f"{self._arguments(c.stream, c.blocking)}{self._cut(c)}"

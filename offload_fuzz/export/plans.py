@@ -25,7 +25,7 @@ from offload_fuzz.types import ArrayType
 
 #: Freedoms of an operand that decide how a command is written, by the command.
 SHOWN: dict[type, tuple[str, ...]] = {
-    s.Arrange: ("layout", "alignment", "paging", "readonly"),
+    s.Arrange: ("layout", "alignment", "paging", "pinned", "readonly"),
     s.Upload: ("transfer", "route", "destination", "chunks"),
     s.Download: ("transfer", "route", "destination", "chunks"),
     s.Copy: ("transfer", "route", "destination", "chunks"),
@@ -251,7 +251,8 @@ class _Writer:
         size = type.np.itemsize
         offset = f", offset={size}" if c.alignment == 1 else ""
         nbytes = size * math.prod(shape)
-        taken = f"across_pages({nbytes}, {size})" if c.across else f"host_memory({nbytes}{offset})"
+        locked = f", allocate={self.dialects[c.pinned].pinned()}" if c.pinned else ""
+        taken = f"across_pages({nbytes}, {size}{locked})" if c.across else f"host_memory({nbytes}{offset}{locked})"
         lines = [
             f"{memory} = {taken}",
             f"{made} = np.ndarray({shape}, {dtype_text(type.np)}, {memory}){ends}",

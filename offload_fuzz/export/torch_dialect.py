@@ -42,7 +42,7 @@ class Torch:
             "PyTorch",
             ("import torch", "import torch.nn.functional as F"),
             tuple(setup),
-            (TORCH_UPLOAD, TORCH_FROM_HOST, without_types(memory_for)),
+            (TORCH_UPLOAD, TORCH_FROM_HOST, TORCH_PINNED, without_types(memory_for)),
         )
 
     def begin(self, seed: int) -> list[str]:
@@ -64,27 +64,24 @@ class Torch:
     def upload(self, c: s.Upload, given: str, made: str, type: ArrayType, plain: bool) -> list[str]:
         carried = self._carried(type)
         array = given if carried is None else f"{given}.view({carried[0]})"
+        tensor = f"from_host({array})" + ("" if carried is None else f".view({carried[1]})")
+        staged = f"torch.empty_like({tensor}, pin_memory=True).copy_({tensor})"
+        source = tensor if self.cpu or c.blocking or c.pinned else staged
         if c.chunks is not None:
-            source = f"{made}_host"
-            tensor = f"from_host({array})" + ("" if carried is None else f".view({carried[1]})")
-            staged = (
-                tensor if self.cpu or c.blocking else f"torch.empty_like({tensor}, pin_memory=True).copy_({tensor})"
-            )
-            lines = [f"{source} = {staged}", f"{made} = memory_for({source}, {c.destination or 'own'!r}, {self.name})"]
-            return [*self._enter(c.stream), *lines, *_by_pieces(made, source, c.chunks, c.blocking)]
+            host = f"{made}_host"
+            lines = [f"{host} = {source}", f"{made} = memory_for({host}, {c.destination or 'own'!r}, {self.name})"]
+            return [*self._enter(c.stream), *lines, *_by_pieces(made, host, c.chunks, c.blocking)]
         if c.destination is not None:
-            tensor = f"from_host({array})" + ("" if carried is None else f".view({carried[1]})")
-            pinned = f"torch.empty_like({tensor}, pin_memory=True).copy_({tensor})"
-            source = tensor if self.cpu or c.blocking else pinned
             target = f"memory_for({tensor}, {c.destination!r}, {self.name})"
             return [*self._enter(c.stream), f"{made} = {target}.copy_({source}, non_blocking={not c.blocking})"]
         if not self.cpu and not c.blocking:
-            tensor = f"torch.from_numpy({array})" + ("" if carried is None else f".view({carried[1]})")
-            pinned = f"torch.empty_like({tensor}, pin_memory=True).copy_({tensor})"
-            return [*self._enter(c.stream), f"{made} = {pinned}.to({self.name}, non_blocking=True)"]
+            return [*self._enter(c.stream), f"{made} = {source}.to({self.name}, non_blocking=True)"]
         call = f"torch.from_numpy({array}).to({self.name}, copy=True)" if plain else f"upload({array}, {self.name})"
         view = "" if carried is None else f".view({carried[1]})"
         return [*self._enter(c.stream), f"{made} = {call}{view}"]
+
+    def pinned(self) -> str:
+        return "page_locked"
 
     def download(self, c: s.Download, given: str, made: str, type: ArrayType) -> list[str]:
         carried = self._carried(type)
@@ -211,4 +208,9 @@ TORCH_FROM_HOST = '''
 def from_host(array):
     """A tensor over the memory of the array, or of a copy where a stride is negative, which PyTorch does not have."""
     return torch.from_numpy(array.copy() if min(array.strides, default=0) < 0 else array)
+'''
+TORCH_PINNED = '''
+def page_locked(nbytes):
+    """Host memory that PyTorch has page-locked."""
+    return torch.empty(nbytes, dtype=torch.uint8, pin_memory=True).numpy()
 '''

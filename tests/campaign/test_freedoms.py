@@ -25,6 +25,7 @@ ONLY = {
     "destination": "download_into_gaps",
     "transfer": "export_offset_dropped",
     "chunks": "later_chunk_at_base",
+    "pinned": "pinned_offset_dropped",
     "paging": "second_page_lost",
     "lifetime": "view_without_its_base",
 }

@@ -400,6 +400,26 @@ class FillsGaps(Queued):
         return super().download(buffer, into=into, **more)
 
 
+class PinsOneBlock(Queued):
+    def __init__(self) -> None:
+        super().__init__()
+        self.block = np.zeros(1 << 24, np.uint8)
+
+    def pinned(self, nbytes: int) -> Array:
+        return self.block[:nbytes]
+
+
+class ReadsPinnedLate(Queued):
+    def upload(self, array: Array, *, pinned: bool = False, blocking: bool = True, **more: Any) -> Any:
+        at = super().upload(array if blocking or not pinned else np.array(array), blocking=blocking, **more)
+        self.late = (array, at) if pinned and not blocking else getattr(self, "late", (None, None))
+        return at
+
+    def download(self, buffer: Any, **more: Any) -> Array:
+        array, at = getattr(self, "late", (None, None))
+        return np.array(array) if array is not None and buffer is at else super().download(buffer, **more)
+
+
 class RestartsEachChunk(Queued):
     def upload(self, array: Array, *, chunks: Any = None, **more: Any) -> Any:
         if chunks is None:
@@ -497,6 +517,8 @@ LIARS: dict[str, list[type]] = {
     "source_untouched": [KeepsTheSource],
     "source_free_blocking": [KeepsTheSource],
     "source_free_async": [ReadsLate],
+    "pinned": [PinsOneBlock],
+    "source_free_pinned": [ReadsPinnedLate],
     "shared": [SharesOneStaging, WritesWhatIsShared],
     "download_owned": [DownloadsItself, StagesDownloads],
     "blocking_transfers": [BlockingIsAsync],

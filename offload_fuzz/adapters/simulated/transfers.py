@@ -46,6 +46,7 @@ class Transfers:
     counted: Ledger
     queues: Queues
     tile: tuple[int, int] | None
+    stages: bool
     scratch: dict[str, Any]
 
     def upload(
@@ -56,10 +57,12 @@ class Transfers:
         blocking: bool = True,
         destination: str | None = None,
         chunks: Chunks = None,
+        pinned: bool = False,
     ) -> Buffer:
         """A buffer of the host array's own layout, or as `destination` says; a DMA command reads the array later.
 
-        chunks: one command for each piece.
+        chunks: one command for each piece. pinned: the array lies in page-locked memory. Where the profile stages what
+        does not, an asynchronous upload has read the array when this returns.
         """
         type = ArrayType(NAMES[array.dtype], array.shape)
         if not self.hooks.copies(True, array):
@@ -73,20 +76,32 @@ class Transfers:
             offset, strides, nbytes = placed_for(destination, type, *tiles.placed(type, self.tile))
         buffer = self._allocate(type, offset, strides, nbytes, "upload")
         for piece in self._pieces(buffer, chunks, stream):
-            self._upload(array, buffer, piece, blocking)
+            self._upload(array, buffer, piece, blocking, pinned)
         return buffer
 
-    def _upload(self, array: Array, buffer: Buffer, piece: Piece, blocking: bool) -> None:
+    def pinned(self, nbytes: int) -> Array:
+        """Host memory that an asynchronous upload reads where it is."""
+        memory: Array = np.empty(nbytes, np.uint8)
+        return memory
+
+    def _upload(self, array: Array, buffer: Buffer, piece: Piece, blocking: bool, pinned: bool) -> None:
         """Issue the upload of one piece."""
         where, part, stream, last = piece
         bounced = is_bounced(array)
         counted = self.counted
         deed = counted.writing("upload", stream, None, part)
 
-        def transfer() -> None:
+        def read() -> Array:
             if deed is not None:
                 counted.lands(array, deed)
-            source = self.hooks.host_array(array[where] if where else array)
+            whole = self.hooks.locked(array) if pinned else array
+            source: Array = self.hooks.host_array(whole[where] if where else whole)
+            return source
+
+        staged = np.array(read()) if self.stages and not (blocking or pinned) else None
+
+        def transfer() -> None:
+            source = read() if staged is None else staged
             source = self.hooks.bounced(source) if bounced else source
             self._move(self._array(part, WRITTEN), source, "upload", buffer)
             if deed is not None:
@@ -95,7 +110,8 @@ class Transfers:
         def put_off() -> None:
             self.memory.arriving.setdefault(buffer.storage.address, []).append(transfer)
 
-        at_once = blocking or self.hooks.arrives("completion") == "completion"
+        when = self.hooks.arrives("completion")
+        at_once = blocking or (self.hooks.reads_locked(when) if pinned else when) == "completion"
         self._issue(stream, transfer if at_once else put_off, blocking and last, "upload")
         if deed is not None:
             counted.flies(array, deed)

@@ -40,7 +40,7 @@ def declared(place: Place) -> dict[str, Any]:
         "dtypes": [d for d in DTYPES if d in f.dtypes],
         "streams": f.streams,
         "transfers": list(f.transfers),
-        "source_free": {t: f.free_after(t) for t in f.transfers},
+        "source_free": {t: f.free_after(t) for t in (*f.transfers, *(("pinned",) if f.pinned else ()))},
         "in_place": len(f.in_place),
         "donate": len(f.donate),
         "update": {way: len(ops) for way, ops in f.update.items()},

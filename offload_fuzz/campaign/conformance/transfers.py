@@ -133,18 +133,24 @@ def source_free_async(bench: Bench) -> Iterator[Violation]:
     return _source_free(bench, False)
 
 
-def _source_free(bench: Bench, blocking: bool) -> Iterator[Violation]:
+def source_free_pinned(bench: Bench) -> Iterator[Violation]:
+    return _source_free(bench, False, True)
+
+
+def _source_free(bench: Bench, blocking: bool, pinned: bool = False) -> Iterator[Violation]:
     """Overwrite the source as soon as it is promised to be free; the device must have what was there before."""
-    when = bench.features.free_after("blocking" if blocking else "async")
+    when = bench.features.free_after("pinned" if pinned else "blocking" if blocking else "async")
+    memory = HostMemory(lambda nbytes: bench.call("pinned", nbytes)) if pinned else HostMemory()
+    more = {"pinned": True} if pinned else {}
     for _ in bench.rounds():
         for dtype in sample(bench):
             for size in SIZES:
                 for layout in ("contiguous", "strided"):
                     where = f"{dtype}[{size}], {layout}, overwritten at {when}"
                     bench.at(where)
-                    array, backing = arrange(data(dtype, (size,)), layout, 64, False)
+                    array, backing = arrange(data(dtype, (size,)), layout, 64, False, memory)
                     expected = np.array(array)
-                    buffer = bench.upload(array, blocking=blocking)
+                    buffer = bench.call("upload", array, **bench.modes(0, blocking), **more)
                     if when == "completion" and bench.features.streams:
                         bench.call("synchronize", event=bench.call("record", 0))
                     backing[...] = OVERWRITTEN
@@ -153,6 +159,22 @@ def _source_free(bench: Bench, blocking: bool) -> Iterator[Violation]:
                     if found:
                         yield found
                         return
+
+
+def pinned(bench: Bench) -> Iterator[Violation]:
+    """Page-locked memory is the host's to write, and what is uploaded from it has its bits; two blocks are apart."""
+    for dtype in sample(bench):
+        for shape in LAID_OUT:
+            for layout in ("contiguous", "strided", "negative"):
+                where = f"{dtype}{list(shape)}, {layout}, page-locked"
+                bench.at(where)
+                expected = data(dtype, shape)
+                first, second = (HostMemory(lambda nbytes: bench.call("pinned", nbytes)) for _ in range(2))
+                array, _ = arrange(expected, layout, 1, False, first)
+                arrange(data(dtype, shape, 2), layout, 1, False, second)
+                found = differs(f"{where}, on the host", np.array(array), expected)
+                buffer = bench.call("upload", array, pinned=True, **bench.modes(0, True))
+                yield from _first(found or differs(where, bench.download(buffer), expected))
 
 
 # ------------------------------------------------------------------------------------------------- the destination
