@@ -121,6 +121,7 @@ class _Execution:
         "events",
         "memory",
         "misplaced",
+        "pinned",
         "ports",
         "registers",
         "schedule",
@@ -135,6 +136,7 @@ class _Execution:
         self.buffers = schedule.buffers
         self.ports = ports
         self.memory = HostMemory()
+        self.pinned: dict[int, HostMemory] = {}
         self.events: dict[int, Any] = {}
         self.misplaced: list[Misplaced] = []
         self.arranged: dict[int, tuple[Array, bytes]] = {}
@@ -149,6 +151,12 @@ class _Execution:
         for device in self.watchers:
             device.touched(self.registers[number], writes)
 
+    def locked(self, place: int) -> HostMemory:
+        """The host memory that the device of a place has page-locked in this pass."""
+        if place not in self.pinned:
+            self.pinned[place] = HostMemory(self.ports[place].device.pinned)
+        return self.pinned[place]
+
     def result(self, b: int) -> Any:
         """A result that lasts: a copy of what lies in a device's own memory."""
         found = self.registers[b]
@@ -162,9 +170,8 @@ class _Execution:
 def _arrange(x: _Execution, c: s.Arrange) -> None:
     if x.watchers:
         x.touch(c.source)
-    x.registers[c.target], backing = arrange(
-        x.registers[c.source], c.layout, c.alignment, c.readonly, x.memory, c.across
-    )
+    memory = x.memory if c.pinned == s.HOST else x.locked(c.pinned)
+    x.registers[c.target], backing = arrange(x.registers[c.source], c.layout, c.alignment, c.readonly, memory, c.across)
     x.arranged[c.target] = (backing, backing.tobytes())
 
 
@@ -175,6 +182,10 @@ def _upload(x: _Execution, c: s.Upload) -> None:
         arguments = {**arguments, "share": True}
     if c.destination is not None:
         arguments = {**arguments, "destination": c.destination}
+    if c.chunks is not None:
+        arguments = {**arguments, "chunks": c.chunks}
+    if c.pinned:
+        arguments = {**arguments, "pinned": True}
     array = x.registers[c.source]
     if c.source in x.computed and not is_aligned(array):
         x.registers[c.source] = array = relocated(array, x.memory)
@@ -184,13 +195,15 @@ def _upload(x: _Execution, c: s.Upload) -> None:
 
 def _download(x: _Execution, c: s.Download) -> None:
     port = x.ports[c.place]
+    arguments = port.arguments(c.stream, c.blocking)
+    if c.chunks is not None:
+        arguments = {**arguments, "chunks": c.chunks}
     if c.destination is not None:
         into, backing = destination(x.buffers[c.target].type, c.destination, x.memory)
         x.registers[c.target] = into
         x.destinations[c.target] = (into, backing)
-        port.download(x.registers[c.source], into=into, **port.arguments(c.stream, c.blocking))
+        port.download(x.registers[c.source], into=into, **arguments)
         return
-    arguments = port.arguments(c.stream, c.blocking)
     if c.share:
         arguments = {**arguments, "share": True}
         x.shared.add(x.buffers[c.target].storage)
@@ -203,6 +216,8 @@ def _copy(x: _Execution, c: s.Copy) -> None:
     arguments = port.arguments(c.stream, c.blocking)
     if c.destination is not None:
         arguments = {**arguments, "destination": c.destination}
+    if c.chunks is not None:
+        arguments = {**arguments, "chunks": c.chunks}
     buffer = port.device.copy(x.registers[c.source], source, **arguments)
     x.registers[c.target] = buffer
     x.check_place(port, -1, buffer)

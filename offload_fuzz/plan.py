@@ -65,6 +65,7 @@ FREEDOMS: dict[str, Freedom] = {
         Freedom(
             "destination", "edge", ("own", "offset", "strided"), "destination", "{operand} arrives in {choice} memory"
         ),
+        Freedom("chunks", "edge", ("whole", "halves", "pieces of 3"), "chunks", "{operand} crosses in {choice}"),
         Freedom(
             "layout",
             "operand",
@@ -74,6 +75,7 @@ FREEDOMS: dict[str, Freedom] = {
         ),
         Freedom("alignment", "operand", (64, "element"), "", "{operand} aligned to its element only, not to 64 bytes"),
         Freedom("paging", "operand", ("any", "across"), "", "{operand} lies {choice} the border of two pages"),
+        Freedom("pinned", "operand", (False, True), "pinned", "{operand} crosses from page-locked host memory"),
         Freedom("readonly", "operand", (False, True), "", "{operand} in a read-only host array"),
         Freedom("overwrite", "edge", (False, True), "source_free", "source of {operand} overwritten once free"),
         Freedom("order", "schedule", (0, 1, 2, 3), "", "independent nodes in order {choice}"),

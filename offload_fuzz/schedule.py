@@ -18,6 +18,8 @@ from attrs import define, frozen
 from offload_fuzz.types import ArrayType
 
 HOST = 0
+#: A transfer in pieces: the axis that is cut, and where each piece begins; the last number is where the last one ends.
+Chunks: TypeAlias = tuple[int, tuple[int, ...]]
 
 
 @define(unsafe_hash=True)
@@ -35,7 +37,8 @@ class Buffer:
 class Arrange:
     """Host: copy `source` into a new host array `target` of this layout, alignment and writability.
 
-    across: it lies across the border of two pages, whatever its alignment.
+    across: it lies across the border of two pages, whatever its alignment. pinned: the place whose device gives its
+    memory, page-locked; 0: any memory.
     """
 
     source: int
@@ -44,6 +47,7 @@ class Arrange:
     alignment: int
     readonly: bool
     across: bool = False
+    pinned: int = HOST
 
 
 @define(unsafe_hash=True)
@@ -53,7 +57,9 @@ class Upload:
     source_free "return": the host's bytes are read before the call returns; "completion": when the command runs;
     "last use": the target shares the source's storage; "never": the source may not be written again. share: whether the
     device is asked to use the host's array itself. destination: the form of the memory that elements go to, a choice of
-    the freedom of that name, as for other transfers; None: as the device likes.
+    the freedom of that name, as for other transfers; None: as the device likes. chunks: the pieces in which elements
+    are moved, one after the other, as for other transfers; None: at once. pinned: `source` is in memory that the device
+    has page-locked.
     """
 
     place: int
@@ -64,6 +70,8 @@ class Upload:
     source_free: str
     share: bool = False
     destination: str | None = None
+    chunks: Chunks | None = None
+    pinned: bool = False
 
 
 @define(unsafe_hash=True)
@@ -80,6 +88,7 @@ class Download:
     blocking: bool
     destination: str | None = None
     share: bool = False
+    chunks: Chunks | None = None
 
 
 @define(unsafe_hash=True)
@@ -93,6 +102,7 @@ class Copy:
     target: int
     blocking: bool
     destination: str | None = None
+    chunks: Chunks | None = None
 
 
 @define(unsafe_hash=True)

@@ -18,6 +18,7 @@ class Role:
     __slots__ = (
         "alias_of",
         "asynchronous",
+        "chunks",
         "delay",
         "destination",
         "donate",
@@ -27,6 +28,7 @@ class Role:
         "in_place",
         "instant",
         "peers",
+        "pinned",
         "queues",
         "release",
         "shared",
@@ -44,6 +46,8 @@ class Role:
         self.shared = f.free_after("shared") if "shared" in f.transfers else None
         self.in_place, self.peers, self.release, self.alias_of = f.in_place, f.peers, f.release, f.alias_of
         self.destination, self.drop = f.destination, f.drop and number > 0
+        self.chunks = f.chunks
+        self.pinned = f.free_after("pinned") if f.pinned and number else None
         self.export = f.export
         self.update = f.update if number else {}
         self.donate, self.delay = f.donate, f.delay and f.streams > 0

@@ -38,6 +38,8 @@ FEATURES: dict[str, Callable[[Features], bool]] = {
     "delay": lambda f: f.delay and f.streams > 1,
     "update": lambda f: any(f.update.values()),
     "destination": lambda f: bool(f.destination),
+    "chunks": lambda f: bool(f.chunks),
+    "pinned": lambda f: f.pinned,
     "drop": lambda f: f.drop,
     "peers": lambda f: f.peers is not None,
     "transfers": lambda f: "async" in f.transfers,

@@ -25,10 +25,10 @@ from offload_fuzz.types import ArrayType
 
 #: Freedoms of an operand that decide how a command is written, by the command.
 SHOWN: dict[type, tuple[str, ...]] = {
-    s.Arrange: ("layout", "alignment", "paging", "readonly"),
-    s.Upload: ("transfer", "route", "destination"),
-    s.Download: ("transfer", "route", "destination"),
-    s.Copy: ("transfer", "route", "destination"),
+    s.Arrange: ("layout", "alignment", "paging", "pinned", "readonly"),
+    s.Upload: ("transfer", "route", "destination", "chunks"),
+    s.Download: ("transfer", "route", "destination", "chunks"),
+    s.Copy: ("transfer", "route", "destination", "chunks"),
     s.Overwrite: ("overwrite",),
     s.Launch: ("stream", "reuse", "update", "lifetime", "delay"),
     s.LaunchCompiled: ("compile", "stream", "delay"),
@@ -251,7 +251,8 @@ class _Writer:
         size = type.np.itemsize
         offset = f", offset={size}" if c.alignment == 1 else ""
         nbytes = size * math.prod(shape)
-        taken = f"across_pages({nbytes}, {size})" if c.across else f"host_memory({nbytes}{offset})"
+        locked = f", allocate={self.dialects[c.pinned].pinned()}" if c.pinned else ""
+        taken = f"across_pages({nbytes}, {size}{locked})" if c.across else f"host_memory({nbytes}{offset}{locked})"
         lines = [
             f"{memory} = {taken}",
             f"{made} = np.ndarray({shape}, {dtype_text(type.np)}, {memory}){ends}",

@@ -24,6 +24,8 @@ ONLY = {
     "update": "strided_target_unwritten",
     "destination": "download_into_gaps",
     "transfer": "export_offset_dropped",
+    "chunks": "later_chunk_at_base",
+    "pinned": "pinned_offset_dropped",
     "paging": "second_page_lost",
     "lifetime": "view_without_its_base",
 }

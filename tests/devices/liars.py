@@ -400,6 +400,35 @@ class FillsGaps(Queued):
         return super().download(buffer, into=into, **more)
 
 
+class PinsOneBlock(Queued):
+    def __init__(self) -> None:
+        super().__init__()
+        self.block = np.zeros(1 << 24, np.uint8)
+
+    def pinned(self, nbytes: int) -> Array:
+        return self.block[:nbytes]
+
+
+class ReadsPinnedLate(Queued):
+    def upload(self, array: Array, *, pinned: bool = False, blocking: bool = True, **more: Any) -> Any:
+        at = super().upload(array if blocking or not pinned else np.array(array), blocking=blocking, **more)
+        self.late = (array, at) if pinned and not blocking else getattr(self, "late", (None, None))
+        return at
+
+    def download(self, buffer: Any, **more: Any) -> Array:
+        array, at = getattr(self, "late", (None, None))
+        return np.array(array) if array is not None and buffer is at else super().download(buffer, **more)
+
+
+class RestartsEachChunk(Queued):
+    def upload(self, array: Array, *, chunks: Any = None, **more: Any) -> Any:
+        if chunks is None:
+            return super().upload(array, **more)
+        axis, (_, first, *_) = chunks
+        parts = np.arange(array.shape[axis]) % first
+        return super().upload(np.take(array, parts, axis), **more)
+
+
 class ExportsBackwards(Queued):
     def download(self, buffer: Any, *, share: bool = False, **more: Any) -> Array:
         array = super().download(buffer, share=share, **more)
@@ -488,6 +517,8 @@ LIARS: dict[str, list[type]] = {
     "source_untouched": [KeepsTheSource],
     "source_free_blocking": [KeepsTheSource],
     "source_free_async": [ReadsLate],
+    "pinned": [PinsOneBlock],
+    "source_free_pinned": [ReadsPinnedLate],
     "shared": [SharesOneStaging, WritesWhatIsShared],
     "download_owned": [DownloadsItself, StagesDownloads],
     "blocking_transfers": [BlockingIsAsync],
@@ -507,6 +538,7 @@ LIARS: dict[str, list[type]] = {
     "in_place": [WritesBesideOut, WritesAllOperands],
     "donate": [GivesMemoryTwice, WritesAnotherOperand],
     "destinations": [FillsGaps],
+    "chunks": [RestartsEachChunk],
     "exported": [ExportsBackwards],
     "update": [AssignsToTheOperand],
     "compiled": [GivesResultsInOrder, GivesOneResult],

@@ -190,7 +190,7 @@ def test_a_compiled_region_is_one_call(chip: Path) -> None:
 
 
 VARIED = """\
-    d0_v0 = d0.upload(h0, stream=0, blocking=True, destination='strided')
+    d0_v0 = d0.upload(h0, stream=0, blocking=True, destination='strided', chunks=(1, (0, 1, 3)))
     # choice of the plan: v1: result put in its place by strided view; v1: dropped by the host after its last use
     d0_v1 = d0.launch('negative', [d0_v0], {}, update='strided view', stream=0)
     d0.release(d0_v0, stream=0)
@@ -205,7 +205,7 @@ def test_a_script_has_words_for_every_freedom_of_a_device(tmp_path: Path) -> Non
     assert VARIED in text
     assert "    m0 = across_pages(24, 4)\n" in text
     assert "    v3 = d0.download(d0_v3, stream=0, blocking=True, share=True)\n" in text
-    assert "    d0.download(d0_v5, into=v5, stream=0, blocking=True)\n" in text
+    assert "    d0.download(d0_v5, into=v5, stream=0, blocking=True, chunks=(0, (0, 1, 3)))\n" in text
     (tmp_path / "F.py").write_text(text, encoding="utf-8")
     done = subprocess.run([sys.executable, "F.py"], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")

@@ -69,7 +69,7 @@ class Simulated(Transfers):
         self.hooks = Hooks((FAULTS[f].hook, FAULTS[f].function) for f in faults)
         self.memory = Memory(p.alignment, p.memory)
         self.queues = Queues(self.name, p.streams, p.copy_engines, p.blocking)
-        self.tile, self.flushes = p.tile, p.flushes
+        self.tile, self.flushes, self.stages = p.tile, p.flushes, p.stages
         self.accumulators = {DTYPES[d].np: DTYPES[a].np for d, a in p.accumulators.items()}
         self.draws = Draws(0, self.accumulators)
         self.counted = Ledger(self.name)

@@ -34,7 +34,13 @@ HOOKS: dict[str, Hook] = {
         Hook("moved", "nbytes, kind", "a transfer moves all bytes of the elements"),
         Hook("legs", "((kind, nbytes),), buffer", "a transfer is one, of the elements alone, on the straight way; "
              "buffer: the device's"),
+        Hook("chunk", "buffer, first", "each piece of a transfer in chunks is where it is in the whole, which begins "
+             "with the first"),
+        Hook("chunk_queue", "stream, last, streams", "all pieces of a transfer go to the stream that was asked, so "
+             "that they are done when the last is; streams: how many there are"),
         Hook("arrives", "'completion'", "an asynchronous upload has read the host array when it is complete"),
+        Hook("reads_locked", "'completion'", "so has one from page-locked memory"),
+        Hook("locked", "array", "an upload from page-locked memory reads the array there, not where its memory begins"),
         Hook("copies", "True, array", "an upload copies the host array; the device never shares its memory"),
         Hook("host_target", "array, scratch", "a download fills a new host array; scratch: a dict, empty in each run"),
         Hook("exported", "(offset, strides), buffer", "a host array in device memory has the buffer's own layout"),

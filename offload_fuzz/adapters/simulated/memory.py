@@ -6,6 +6,7 @@ import ctypes
 import math
 import weakref
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -70,6 +71,20 @@ class Buffer:
     def overlaps_itself(self) -> bool:
         """Whether two elements share their bytes, so that it cannot be written."""
         return any(s == 0 and n > 1 for n, s in zip(self.type.shape, self.strides, strict=True))
+
+
+def pieces(buffer: Buffer, chunks: tuple[int, tuple[int, ...]] | None) -> list[tuple[tuple[slice, ...], Buffer]]:
+    """The parts that a transfer in `chunks` moves one after the other: where each is, and its view of the buffer."""
+    if chunks is None:
+        return [((), buffer)]
+    axis, bounds = chunks
+    found = []
+    for start, stop in pairwise(bounds):
+        shape = (*buffer.type.shape[:axis], stop - start, *buffer.type.shape[axis + 1 :])
+        offset = buffer.offset + start * buffer.strides[axis]
+        part = Buffer(buffer.storage, ArrayType(buffer.type.dtype, shape), offset, buffer.strides, buffer.place)
+        found.append(((*(slice(None),) * axis, slice(start, stop)), part))
+    return found
 
 
 def contiguous_strides(shape: tuple[int, ...], itemsize: int) -> Strides:
@@ -139,13 +154,13 @@ class Memory:
 
     alignment: of every storage; sizes are rounded up to it, so a freed block fits the next array of about its size.
     capacity: bytes that may be allocated at once, padding to the alignment included; None: no limit.
-    arriving: address -> a transfer that runs at the first use of the storage; only a fault defers one.
+    arriving: address -> transfers that run at the first use of the storage; only a fault defers one.
     """
 
     def __init__(self, alignment: int = 64, capacity: int | None = None) -> None:
         self.alignment = alignment
         self.capacity = capacity
-        self.arriving: dict[int, Callable[[], None]] = {}
+        self.arriving: dict[int, list[Callable[[], None]]] = {}
         self._live: dict[int, tuple[weakref.ref[Storage], int]] = {}
         self._free: dict[int, list[int]] = {}
         self._shared: dict[int, int] = {}
@@ -256,7 +271,8 @@ class Memory:
         """The elements of `buffer` at `layout`, as a NumPy view to be used before the next allocation."""
         storage = buffer.storage
         if self.arriving and storage.address in self.arriving:
-            self.arriving.pop(storage.address)()
+            for arrive in self.arriving.pop(storage.address):
+                arrive()
         offset, strides = layout
         type = buffer.type
         return np.ndarray(type.shape, DTYPES[type.dtype].np, self.arena, storage.address + offset, strides)
