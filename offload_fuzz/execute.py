@@ -11,6 +11,7 @@ from attrs import field, frozen
 from offload_fuzz import schedule as s
 from offload_fuzz.device import Place
 from offload_fuzz.errors import AdapterError
+from offload_fuzz.failure import Failure, Recovery, failure_of
 from offload_fuzz.host_arrays import HostMemory, arrange, destination, spilled
 from offload_fuzz.ledger import Ledger, checked
 from offload_fuzz.program import Program
@@ -18,20 +19,6 @@ from offload_fuzz.types import Array
 
 OVERWRITTEN = 0x5C
 NOTHING: dict[str, Any] = {}
-
-
-@frozen(eq=False, slots=True)
-class Failure:
-    """An exception that a device raised: at which value (None: at a transfer), on which role, and its text.
-
-    out_of_memory: whether the device declares that it says so where memory is used up.
-    """
-
-    value: int | None
-    place: int
-    command: str
-    error: str
-    out_of_memory: bool = False
 
 
 @frozen(eq=False, slots=True)
@@ -50,7 +37,8 @@ class Run:
     results: the outputs as host arrays, one list per repetition (the last may be missing after a failure).
     regions: the values that were compiled together, which widens what they may be.
     probes: value -> result read back, where asked for. touched: names of host arrays written that must not be.
-    ledger: what was moved and where nodes ran; None where nothing was run.
+    ledger: what was moved and where nodes ran; None where nothing was run. recovery: what the device did after it had
+    run out of memory, if it had.
     """
 
     results: list[list[Array]]
@@ -61,6 +49,7 @@ class Run:
     environment: str | None = None
     regions: tuple[tuple[int, ...], ...] = ()
     ledger: Ledger | None = None
+    recovery: Recovery | None = None
 
 
 def float_environment() -> str | None:
@@ -90,14 +79,14 @@ class _Port:
 
     __slots__ = ("device", "download", "launch", "modes", "place", "plain", "streams", "tells", "upload", "watches")
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: Place, telling: bool = True) -> None:
         self.device: Any = place.device
         self.upload, self.download, self.launch = place.device.upload, place.device.download, place.device.launch
         self.streams = place.features.streams > 0
         self.modes = "async" in place.features.transfers
         self.plain = not self.streams and not self.modes
         self.place = place.features.place
-        self.tells = place.features.ledger
+        self.tells = place.features.ledger if telling else ()
         self.watches = "misreads" in self.tells
 
     def arguments(self, stream: int, blocking: bool) -> dict[str, Any]:
@@ -294,19 +283,21 @@ def execute(
     repeat: int = 1,
     before: Callable[[s.Command], None] | None = None,
     after: Callable[[list[Any]], None] | None = None,
+    fresh: bool = True,
 ) -> Run:
     """Run `schedule` on `places` (the host first), `repeat` times over; never raises for what a device does.
 
     seed: given to devices that draw lawful choices of their own. before: called with each command; after: called at
-    the end of each repetition with what each buffer holds.
+    the end of each repetition with what each buffer holds. fresh: whether devices are reset before; where they are not,
+    they tell nothing of the run.
     """
     run = Run([])
     environment = None
-    for place in places:
+    for place in places if fresh else ():
         reset = getattr(place.device, "reset", None)
         if reset is not None:
             reset(seed)
-    ports = [_Port(place) for place in places]
+    ports = [_Port(place, fresh) for place in places]
     for _ in range(repeat):
         x = _Execution(schedule, ports)
         for b, array in zip(schedule.inputs, program.inputs, strict=True):
@@ -320,11 +311,11 @@ def execute(
             for b in (*schedule.results, *[b for _, b in schedule.probes]) if x.watchers else ():
                 x.touch(b)
             run.results.append([x.result(b) for b in schedule.results])
-            run.probes.update((v, x.registers[b]) for v, b in schedule.probes)
+            run.probes.update((v, x.result(b)) for v, b in schedule.probes)
             if after is not None:
                 after(x.registers)
         except Exception as error:  # noqa: BLE001  # whatever a device raises is a result, to be judged
-            failure = _failure(error, command, schedule, places)
+            failure = failure_of(error, command, x, places)
             run.misplaced.extend(x.misplaced)
             return Run(
                 run.results, run.probes, failure, run.misplaced, _touched(x, program), environment, schedule.regions,
@@ -358,22 +349,6 @@ def _asked(port: _Port) -> Mapping[str, Any]:
         text = f"ledger() raised {type(error).__name__}: {error} but should give a dict [{name}]"
         raise AdapterError(text) from error
     return checked(told, port.tells, name)
-
-
-def _failure(error: Exception, raised_by: Any, schedule: s.Schedule, places: Sequence[Place]) -> Failure:
-    """What a device raised, laid to the launch that the exception names, or else to the command that raised it."""
-    role, command = getattr(raised_by, "place", 0), raised_by
-    number, device = getattr(error, "launch", None), getattr(error, "device", places[role].name)
-    if type(number) is int:
-        for i, place in enumerate(places):
-            launches = [c for c in schedule.commands if isinstance(c, s.Launch | s.LaunchCompiled) and c.place == i]
-            if place.name == device and launches:
-                role, command = i, launches[number % len(launches)]
-    value = command.value if isinstance(command, s.Launch | s.LaunchCompiled) else None
-    text = f"{type(error).__name__}: {error}".strip().split("\n")[0][:500]
-    names = {t.__name__ for t in type(error).__mro__}
-    full = not names.isdisjoint(places[role].features.out_of_memory)
-    return Failure(value, role, type(command).__name__.lower(), text, full)
 
 
 def _touched(x: _Execution, program: Program) -> list[str]:
