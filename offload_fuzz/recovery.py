@@ -15,7 +15,7 @@ from offload_fuzz import schedule as s
 from offload_fuzz.device import Place
 from offload_fuzz.errors import InternalError
 from offload_fuzz.execute import Run, execute
-from offload_fuzz.failure import Failure, Recovery
+from offload_fuzz.failure import Recovery
 from offload_fuzz.happens_before import prove
 from offload_fuzz.lower import lower
 from offload_fuzz.ops.base import OPS
@@ -38,8 +38,13 @@ DTYPES_TRIED = ("int32", "float32", "int16", "float16", "int8", "uint8", "int64"
 LENGTH = 8
 
 
-def recover(schedule: s.Schedule, program: Program, places: Sequence[Place], run: Run, repeat: int) -> Recovery:
-    """Run the schedule of `run`, which ended out of memory, again, and a small program; nothing is reset before."""
+def recover(
+    schedule: s.Schedule, program: Program, places: Sequence[Place], run: Run, repeat: int, seed: int = 0
+) -> Recovery:
+    """Run the schedule of `run`, which ended out of memory, again, and a small program; nothing is reset before.
+
+    seed: that of the run. What the small program gives without that too is not laid to the lack of memory.
+    """
     failure = run.failure
     assert failure is not None
     first, best, raised = (len(run.results), failure.at), (-1, -1), failure.left
@@ -56,24 +61,50 @@ def recover(schedule: s.Schedule, program: Program, places: Sequence[Place], run
             break
     full, wrong = "", ("", "", "")
     if not raised:
-        raised, full, wrong = _small(places, failure)
+        raised, full, wrong = _small(places, failure.place)
+        if (raised or wrong[0]) and not _works(places, failure.place, seed):
+            raised, wrong = "", ("", "", "")
     need = most_bytes(schedule, failure.place, failure.at, places[failure.place], len(run.results))
     return Recovery(failure.place, need, first, best, raised, full, wrong)
 
 
-def _small(places: Sequence[Place], failure: Failure) -> tuple[str, str, tuple[str, str, str]]:
-    """What a small program on the device raised; what it said of memory; and what is wrong in its results."""
+def _works(places: Sequence[Place], place: int, seed: int) -> bool:
+    """Whether the small program gives its results where the device has not run out of memory."""
+    if hasattr(places[place].device, "reset"):
+        return _small(places, place, seed) == NOTHING
+    return place in working_at_first(tuple(places))
+
+
+@lru_cache(maxsize=64)
+def working_at_first(places: tuple[Place, ...]) -> frozenset[int]:
+    """The roles without a `reset` that may run out of memory and run the small program rightly, seen when first asked.
+
+    To be asked before anything is run on them.
+    """
+    found = [i for i, p in enumerate(places) if p.features.out_of_memory and not hasattr(p.device, "reset")]
+    return frozenset(i for i in found if _small(places, i) == NOTHING)
+
+
+#: What the small program gives on a device that works.
+NOTHING = ("", "", ("", "", ""))
+
+
+def _small(places: Sequence[Place], place: int, seed: int | None = None) -> tuple[str, str, tuple[str, str, str]]:
+    """What a small program on the device raised; what it said of memory; and what is wrong in its results.
+
+    seed: with which the device is reset before; None: it is not.
+    """
     wrong = ("", "", "")
-    found = small_program(places[failure.place])
+    found = small_program(places[place])
     if found is None:
-        return "", "", wrong
+        return NOTHING
     program, expected = found
-    device = (places[s.HOST], places[failure.place])
+    device = (places[s.HOST], places[place])
     plan = Plan({("device", (v,)): 1 for v, _ in program.numbered()})
     schedule = lower(program, plan, device)
     if prove(schedule) is not None:
         raise InternalError("the checker rejects the schedule of the small program that is run after out of memory")
-    run = execute(schedule, program, device, fresh=False)
+    run = execute(schedule, program, device, seed or 0, fresh=seed is not None)
     f = run.failure
     if f is not None:
         return ("", f.error, wrong) if f.out_of_memory else (f"a small program raised {f.error}", "", wrong)
@@ -82,7 +113,7 @@ def _small(places: Sequence[Place], failure: Failure) -> tuple[str, str, tuple[s
             return "", "", (f"v{v} of a small program", str(right.tolist()), repr(got)[:80])
         if got.tobytes() != right.tobytes():
             return "", "", (f"v{v} of a small program", str(right.tolist()), str(got.tolist()))
-    return "", "", wrong
+    return NOTHING
 
 
 @lru_cache(maxsize=64)

@@ -18,7 +18,7 @@ from offload_fuzz.happens_before import Prover
 from offload_fuzz.lower import lower
 from offload_fuzz.plan import Plan
 from offload_fuzz.program import Program
-from offload_fuzz.recovery import recover
+from offload_fuzz.recovery import recover, working_at_first
 from offload_fuzz.reference import Known, evaluate_program, quiet
 
 #: One in so many schedules is proved anew although its shape is remembered.
@@ -113,8 +113,9 @@ def run_plan(
     violation = prover.check(schedule, reprove=plan.seed % REPROVED == 1)
     if violation is not None:
         raise InternalError(f"the checker rejects a schedule that was lowered: {violation.message}")
+    working_at_first(tuple(places))
     with quiet():
         run = execute(schedule, program, places, plan.seed, plan.get("repeat"), before, after)
         if run.failure is not None and run.failure.out_of_memory:
-            return evolve(run, recovery=recover(schedule, program, places, run, plan.get("repeat")))
+            return evolve(run, recovery=recover(schedule, program, places, run, plan.get("repeat"), plan.seed))
         return run

@@ -45,18 +45,14 @@ def verdict_of(device: Any, program: Program = LARGE, seed: int = 0, **choices: 
     return examiner.examine(Case(program, on_device(program, seed, **choices), ("d",)))
 
 
-class Broken:
-    """A simulated device that is changed by being out of memory."""
+class Lasting:
+    """A simulated device that is changed by being out of memory, for ever."""
 
     def __init__(self, how: str, inner: Simulated | None = None) -> None:
         self.inner = inner or make("simulated.tight:0")
         self.name, self.features, self.how, self.full = self.inner.name, self.inner.features, how, False
         for method in ("record", "wait", "synchronize", "release", "copy", "delay", "place_of", "ledger", "touched"):
             setattr(self, method, getattr(self.inner, method))
-
-    def reset(self, seed: int) -> None:
-        self.full = False
-        self.inner.reset(seed)
 
     def upload(self, array: Array, **how: Any) -> Any:
         if self.full and self.how == "no upload":
@@ -82,6 +78,14 @@ class Broken:
         except MemoryError:
             self.full = True
             raise
+
+
+class Broken(Lasting):
+    """One that is as before after a reset."""
+
+    def reset(self, seed: int) -> None:
+        self.full = False
+        self.inner.reset(seed)
 
 
 # ------------------------------------------------------------------------------------------------------- lawful devices
@@ -122,6 +126,19 @@ def test_a_device_that_gives_wrong_values_after_out_of_memory_is_found() -> None
     verdict = verdict_of(Broken("wrong download"))
     assert verdict.kind == "wrong after out of memory"
     assert "v2 of a small program is [5, 7, 9, 11, 13, 15, 17, 19] but should be [4, 6, 8, 10" in verdict.message
+
+
+def test_what_a_device_does_without_running_out_of_memory_too_is_not_laid_to_that() -> None:
+    case = Case(LARGE, on_device(LARGE), ("simulated.tight:0+last_chunk_lost",))
+    assert Examiner(open_places(case.devices)).examine(case).kind == "out of memory"
+
+
+def test_a_device_without_reset_is_held_to_what_it_did_at_first() -> None:
+    verdict = verdict_of(Lasting("wrong download"))
+    assert verdict.kind == "wrong after out of memory"
+    device = Lasting("wrong download")
+    device.full = True
+    assert verdict_of(device).kind == "out of memory"
 
 
 def test_memory_that_is_lost_is_found_where_the_same_plan_comes_less_far() -> None:
