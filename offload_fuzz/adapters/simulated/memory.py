@@ -103,7 +103,7 @@ def placed_for(how: str | None, type: ArrayType, strides: Strides, nbytes: int) 
     item = type.np.itemsize
     if how in ("view", "offset"):
         return item, strides, nbytes + 2 * item
-    if how in ("strided view", "strided") and type.ndim:
+    if how in ("strided view", "strided") and type.ndim and type.size:
         wide = (*type.shape[:-1], 2 * type.shape[-1] + 1)
         return item, (*contiguous_strides(wide, item)[:-1], 2 * item), math.prod(wide) * item + item
     return 0, strides, nbytes
