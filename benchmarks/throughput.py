@@ -155,7 +155,8 @@ def measure(device: str, nodes: int, count: int, ops: Sequence[str] | None) -> d
     out = {k: v / (programs if k in ("draw", "evaluate") else plans_run) * 1e6 for k, v in totals.items()}
     whole = sum(totals.values()) - totals["evaluate"]  # drawing evaluates as it goes
     out["programs/s"], out["plans/s"] = programs / whole, plans_run / whole
-    out["ratio"] = marginal(drawn[: max(4, count // 12)], places)
+    whole_plan, bare = marginal(drawn[: max(4, count // 12)], places)
+    out["bare"], out["ratio"] = bare, whole_plan / bare
     return out
 
 
@@ -170,8 +171,8 @@ def reach(case: Case, plans: list[Plan], places: tuple[Place, ...], masks: dict[
             edges.reached(plan, masks, fresh)
 
 
-def marginal(drawn: Sequence[Case], places: tuple[Place, ...]) -> float:
-    """The slope of wall time over 1 to 64 plans, divided by that of the bare backend calls of the same plans."""
+def marginal(drawn: Sequence[Case], places: tuple[Place, ...]) -> tuple[float, float]:
+    """Microseconds that one more plan takes, and those of its bare backend calls: slopes of wall time over 1 to 64."""
     timed = [Timed(p) for p in places]
     wrapped = tuple(t.place for t in timed)
     prover, oracles = Prover(), default_oracles()
@@ -197,7 +198,8 @@ def marginal(drawn: Sequence[Case], places: tuple[Place, ...]) -> float:
             backend += sum(t.seconds - t.calls * CLOCK_COST for t in timed)
         ours.append(total)
         bare.append(backend)
-    return float(np.polyfit(PLANS, ours, 1)[0] / np.polyfit(PLANS, bare, 1)[0])
+    slopes = [float(np.polyfit(PLANS, seconds, 1)[0]) / len(drawn) * 1e6 for seconds in (ours, bare)]
+    return slopes[0], slopes[1]
 
 
 def yardstick() -> float:
@@ -220,7 +222,7 @@ def _clock_cost() -> float:
 
 
 CLOCK_COST = _clock_cost()
-COLUMNS = ("draw", "evaluate", "cells", "lower", "prove", "execute", "judge", "programs/s", "plans/s", "ratio")
+COLUMNS = ("draw", "evaluate", "cells", "lower", "prove", "execute", "judge", "programs/s", "plans/s", "bare", "ratio")
 
 
 def main() -> None:
@@ -231,7 +233,7 @@ def main() -> None:
     options = parser.parse_args()
     ops = options.ops.split(",") if options.ops else None
     print("microseconds: draw, evaluate per program; cells, lower, prove, execute, judge per plan (10 a program)")
-    print("programs/s, plans/s: distinct ones per CPU second; ratio: marginal cost of a plan / its bare backend calls")
+    print("programs/s, plans/s: per CPU second; bare: backend calls of a further plan; ratio: all of it / bare")
     print(f"this machine: {yardstick():.1f} us of CPU for 1,000 turns of a bare Python loop")
     print(f"{'device':14} {'nodes':>5} " + " ".join(f"{c:>10}" for c in COLUMNS))
     for device in options.devices.split(","):

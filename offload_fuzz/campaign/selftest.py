@@ -9,6 +9,7 @@ import json
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
+from itertools import combinations
 from typing import Any
 
 from attrs import define, frozen
@@ -50,8 +51,8 @@ class Detection:
     """One fault under one seed.
 
     cases, seconds: until a plan failed, seconds in this process's own time. nodes, freedoms (of the non-plain choices,
-    one name for each choice), kind and id: of the counterexample; empty where nothing was found. replays: how it
-    replays on the faulty and on the lawful device.
+    one name for each choice), kind and id: of the counterexample; empty where nothing was found. executions: that it
+    took to shrink and to diagnose it. replays: how it replays on the faulty and on the lawful device.
     """
 
     found: bool
@@ -61,6 +62,7 @@ class Detection:
     freedoms: tuple[str, ...] = ()
     kind: str = ""
     id: str = ""
+    executions: int = 0
     replays: tuple[str, str] = ("", "")
 
     @property
@@ -123,7 +125,7 @@ def detect(fault: Fault, seed: int, max_time: float, max_cases: int = MAX_CASES,
     freedoms = tuple(name for (name, _), _ in case.plan.non_plain())
     return Detection(
         True, watch.cases, watch.seconds - started, len(case.program.nodes), freedoms, known["kind"], known["id"],
-        (replays[0], replays[1]),
+        known["executions"], (replays[0], replays[1]),
     )  # fmt: skip  # one detection
 
 
@@ -134,7 +136,7 @@ def _status(replay: Replay) -> str:
 
 
 def selftest(
-    names: Sequence[str] | None, max_time: float, seeds: int, max_cases: int = MAX_CASES
+    names: Sequence[str] | None, max_time: float, seeds: Sequence[int], max_cases: int = MAX_CASES
 ) -> Iterator[dict[str, Any]]:
     """A record for each fault, as JSON data, in the order of the table; medians over the seeds that found it.
 
@@ -147,7 +149,7 @@ def selftest(
 
     features = make(f"{PROFILE}:0").features
     for fault in [f for f in FAULTS.values() if names is None or f.name in names]:
-        runs = [detect(fault, seed, max_time, max_cases) for seed in range(seeds)]
+        runs = [detect(fault, seed, max_time, max_cases) for seed in seeds]
         yield _record(fault, lacking(fault, features), runs)
 
 
@@ -168,9 +170,27 @@ def _record(fault: Fault, lacks: Sequence[str], runs: Sequence[Detection]) -> di
         "seconds": round(statistics.median(r.seconds for r in shown), 2),
         "nodes": int(statistics.median(r.nodes for r in shown)),
         "choices": int(statistics.median(len(r.freedoms) for r in shown)),
+        "executions": int(statistics.median(r.executions for r in shown)),
         "freedoms": sorted(set(smallest.freedoms), key=list(FREEDOMS).index),
         "kind": smallest.kind,
         "ids": [r.id for r in found],
+    }
+
+
+def identities(records: Sequence[dict[str, Any]]) -> dict[str, int]:
+    """How IDs tell faults apart, counted over what was found.
+
+    faults: that were found under two seeds or more; equal: those of them with one ID under all seeds; pairs: of faults
+    that were found at all; shared: pairs of which some counterexamples have the same ID.
+    """
+    ids = [set(r["ids"]) for r in records if r["ids"]]
+    pairs = list(combinations(ids, 2))
+    often = [r for r in records if len(r["ids"]) > 1]
+    return {
+        "faults": len(often),
+        "equal": sum(len(set(r["ids"])) == 1 for r in often),
+        "pairs": len(pairs),
+        "shared": sum(bool(a & b) for a, b in pairs),
     }
 
 
@@ -186,5 +206,6 @@ def exit_code(records: Sequence[dict[str, Any]]) -> int:
 
 def records_json(records: Sequence[dict[str, Any]], max_time: float, max_cases: int) -> str:
     """What `--json` prints."""
-    head = {"exit_code": exit_code(records), "max_time": max_time, "max_cases": max_cases}
+    head: dict[str, Any] = {"exit_code": exit_code(records), "max_time": max_time, "max_cases": max_cases}
+    head["identities"] = identities(records)
     return json.dumps({**head, "faults": list(records)}, indent=1)

@@ -37,6 +37,12 @@ def _line(cells: Sequence[Any]) -> str:
     return "  ".join(padded).rstrip()
 
 
+def identities(counts: Mapping[str, int]) -> str:
+    """How IDs tell faults apart."""
+    same = f"one ID under all seeds for {counts['equal']} of {counts['faults']} faults found under several; "
+    return f"{same}{counts['shared']} of {counts['pairs']:,} pairs of faults share an ID"
+
+
 def verdict(records: Sequence[Mapping[str, Any]], missed: Sequence[str], code: int) -> str:
     """The last line."""
     found = [r for r in records if r["found"]]

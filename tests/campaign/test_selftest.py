@@ -15,7 +15,7 @@ from offload_fuzz.adapters.pool import open_places
 from offload_fuzz.adapters.simulated import FAULTS, make
 from offload_fuzz.campaign.counts import Counts
 from offload_fuzz.campaign.loop import NoJournal
-from offload_fuzz.campaign.selftest import detect, exit_code, is_missed, lacking, selftest
+from offload_fuzz.campaign.selftest import detect, exit_code, identities, is_missed, lacking, selftest
 from offload_fuzz.campaign.settings import UNIT_CASES, Settings
 from offload_fuzz.campaign.unit import Unit, open_workbench
 from offload_fuzz.case import Case
@@ -48,7 +48,7 @@ HALVES = (
 
 # ------------------------------------------------------------------------------------------------------------ detection
 def test_a_few_faults_are_found_soon_small_and_named() -> None:
-    records = list(selftest(QUICK, max_time=60, seeds=1))
+    records = list(selftest(QUICK, max_time=60, seeds=[0]))
     assert {r["fault"] for r in records} == set(QUICK)
     assert exit_code(records) == 0
     for r in records:
@@ -57,6 +57,7 @@ def test_a_few_faults_are_found_soon_small_and_named() -> None:
         assert r["cases"] <= 2000
         assert set(r["needs"]) <= set(r["freedoms"])
         assert "device" in r["freedoms"]
+        assert 1 <= r["executions"] <= 300
         assert len(r["ids"]) == 1
 
 
@@ -132,9 +133,17 @@ def test_the_command_names_what_it_missed_and_prints_json(capsys: pytest.Capture
     assert (r["fault"], r["seeds"], r["found"], len(r["ids"])) == ("last_chunk_lost", 2, 2, 2)
 
 
+def test_identities_are_counted_over_seeds_and_over_pairs_of_faults(capsys: pytest.CaptureFixture[str]) -> None:
+    found: list[dict[str, Any]] = [{"ids": ["a", "a"]}, {"ids": ["b", "a"]}, {"ids": ["c"]}, {"ids": []}]
+    assert identities(found) == {"faults": 2, "equal": 1, "pairs": 3, "shared": 1}
+    assert cli.main(["selftest", "--faults", "last_chunk_lost,int64_narrowed", "--seeds", "2", "--seed", "7"]) == 0
+    line = capsys.readouterr().out.splitlines()[3]
+    assert line == "one ID under all seeds for 2 of 2 faults found under several; 0 of 1 pairs of faults share an ID"
+
+
 def test_a_fault_that_there_is_not_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(UsageError, match="fault is 'mine' but should be one of"):
-        next(selftest(["mine"], 1, 1))
+        next(selftest(["mine"], 1, [0]))
     assert cli.main(["selftest", "--faults", "mine"]) == 2
     assert "fault is 'mine' but should be one of" in capsys.readouterr().err
 
