@@ -93,7 +93,7 @@ def _clear_away(x: Any, at: int) -> str:
                 continue
             port, b = x.ports[c.place], b if x.registers[b] is not None else held.get(x.buffers[b].storage, b)
             if x.registers[b] is not None and hasattr(port.device, "release"):
-                port.device.release(x.registers[b], **({"stream": c.stream} if port.streams else {}))
+                port.device.release(x.registers[b], stream=c.stream)
     except Exception as error:  # noqa: BLE001  # to be judged, as what a run raises
         return f"{type(error).__name__}: {error}".strip().split("\n")[0][:500]
     return ""
