@@ -74,10 +74,22 @@ _NUMBERS = (2.0**-1060, 1.0, 2.0**-54)
 class _Port:
     """A place as the commands of one run use it: the calls that they make and the arguments that it takes.
 
-    place: what `place_of` must answer, None where nobody asks.
+    place: what `place_of` must answer, None where nobody asks. lasts: whether what is issued outlasts the run.
     """
 
-    __slots__ = ("device", "download", "launch", "modes", "place", "plain", "streams", "tells", "upload", "watches")
+    __slots__ = (
+        "device",
+        "download",
+        "lasts",
+        "launch",
+        "modes",
+        "place",
+        "plain",
+        "streams",
+        "tells",
+        "upload",
+        "watches",
+    )
 
     def __init__(self, place: Place, telling: bool = True) -> None:
         self.device: Any = place.device
@@ -88,6 +100,7 @@ class _Port:
         self.place = place.features.place
         self.tells = place.features.ledger if telling else ()
         self.watches = "misreads" in self.tells
+        self.lasts = self.streams and not hasattr(place.device, "reset")
 
     def arguments(self, stream: int, blocking: bool) -> dict[str, Any]:
         """What a transfer is given beside the data."""
@@ -325,8 +338,20 @@ def execute(
         run.touched.extend(_touched(x, program))
         environment = environment or float_environment()
     return Run(
-        run.results, run.probes, None, run.misplaced, run.touched, environment, schedule.regions, _told(x, repeat)
-    )
+        run.results, run.probes, _ended(x, places), run.misplaced, run.touched, environment, schedule.regions,
+        _told(x, repeat),
+    )  # fmt: skip  # one run
+
+
+def _ended(x: _Execution, places: Sequence[Place]) -> Failure | None:
+    """Wait for what is still to be done on devices that are not reset, lest its errors be taken for the next run's."""
+    for n, port in enumerate(x.ports):
+        if port.lasts:
+            try:
+                port.device.synchronize()
+            except Exception as error:  # noqa: BLE001  # a result, as any other that a device raises
+                return failure_of(error, s.Synchronize(n, 0), x, places)
+    return None
 
 
 def _told(x: _Execution, repeats: int) -> Ledger:

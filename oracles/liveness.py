@@ -18,7 +18,8 @@ class RaisesNothing:
         for i, planned in enumerate(trial.planned):
             f = planned.run.failure
             if f is not None and not f.out_of_memory:
-                where = f"v{f.value}" if f.value is not None else "a transfer"
+                other = "a synchronisation" if f.command in WORDS else "a transfer"
+                where = f"v{f.value}" if f.value is not None else other
                 name = trial.places[f.place].name
                 late = f", which surfaced late, at a later {WORDS.get(f.late, f.late)}" if f.late else ""
                 if _may_be_late(f, trial):

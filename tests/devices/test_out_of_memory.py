@@ -256,6 +256,16 @@ def test_an_error_of_which_the_device_does_not_tell_the_launch_may_be_an_earlier
     )
 
 
+def test_an_error_that_nothing_waits_for_is_found_before_the_next_run() -> None:
+    """v1 is on a stream of its own, and no output needs it."""
+    program = build([X[:4], ("negative", (0,), {}), ("add", (0, 0), {})], [2])
+    places = {("device", (1,)): 1, ("device", (2,)): 1, ("stream", (1,)): 1, ("sync", ()): "minimal"}
+    device = Lasting("", late(True))
+    verdict = Examiner((host(), place(device))).examine(Case(program, Plan(dict(places)), ("d",)))
+    assert (verdict.kind, verdict.value) == ("raised", 1)
+    assert "which surfaced late, at a later synchronisation]" in verdict.message
+
+
 def test_a_late_error_that_is_swallowed_is_found_by_its_values() -> None:
     found = detect(FAULTS["late_error_swallowed"], seed=0, max_time=60)
     assert (found.kind, found.holds) == ("wrong value", True)
