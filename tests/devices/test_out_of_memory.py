@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,9 +14,10 @@ from offload_fuzz.adapters.simulated.queues import ORDERS
 from offload_fuzz.campaign.loop import Campaign
 from offload_fuzz.campaign.selftest import detect
 from offload_fuzz.campaign.settings import Settings
-from offload_fuzz.case import Case
+from offload_fuzz.case import Case, dump_case
 from offload_fuzz.device import Place, parse_features, place
-from offload_fuzz.errors import AdapterError
+from offload_fuzz.errors import AdapterError, UsageError
+from offload_fuzz.export.door import export
 from offload_fuzz.finding.examine import Examiner
 from offload_fuzz.finding.replay import FAILED, FIXED, UNCLEAR, replay_case, with_devices
 from offload_fuzz.lower import lower
@@ -212,6 +214,17 @@ def test_a_finding_of_after_out_of_memory_is_fixed_where_the_device_works_on() -
     lawful = with_devices(case, {"d0": "simulated.tight:0"}, "file")
     assert replay_case(lawful, "file", {"kind": "memory lost"}).status == FIXED
     assert replay_case(lawful, "file", {"kind": "wrong value"}).status == UNCLEAR
+
+
+def test_a_finding_of_after_out_of_memory_has_an_issue_and_no_script(tmp_path: Path) -> None:
+    case = Case(LARGE, on_device(LARGE), ("simulated.tight:0+exhausted_memory_lost",))
+    path = tmp_path / "F1.offload.json"
+    path.write_text(dump_case(case, {"id": "F1", "kind": "memory lost"}), encoding="utf-8")
+    with pytest.raises(UsageError, match="a script runs one plan, and 'memory lost' is about what comes after it"):
+        export(path, "script")
+    text, said = export(path, "issue")
+    assert "There is no script" in text
+    assert "is about what comes after it" in said
 
 
 # ---------------------------------------------------------------------------------------------------------- late errors
