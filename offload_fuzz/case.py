@@ -177,7 +177,7 @@ FINDING: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(("failures", "repeats", "executions", "attempts"), (int,)),
     **dict.fromkeys(("origin", "environment"), (dict,)),
     **dict.fromkeys(("divergent", "ulps"), (int, type(None))),
-    **dict.fromkeys(("needs", "chain"), (list,)),
+    **dict.fromkeys(("needs", "chain", "plans"), (list,)),
 }
 _ID = re.compile(r"[A-Za-z0-9_-]{1,80}\Z")
 _JSON_NAMES = {type(None): "null", str: "a string", int: "an int", list: "a list", dict: "an object", bool: "a bool"}
@@ -333,6 +333,13 @@ class _Reader:
             self.object(need, f"finding.needs[{i}]", ("phrase", "passes_when_plain"))
             self.get(need, "phrase", str, at=f"finding.needs[{i}]")
             self.get(need, "passes_when_plain", bool, type(None), at=f"finding.needs[{i}]")
+        for i, tried in enumerate(finding.get("plans", ())):
+            at = f"finding.plans[{i}]"
+            self.object(tried, at, ("plan", "chosen", "verdict", "failures", "runs"))
+            for key, kind in (("plan", str), ("chosen", list), ("verdict", str), ("failures", int), ("runs", int)):
+                self.get(tried, key, kind, at=at)
+            if [type(c) for c in tried["chosen"]] != [bool] * len(finding.get("needs", ())):
+                raise self.fail("chosen should hold a bool for each of finding.needs", at)
         if "id" in finding and not _ID.match(finding["id"]):
             raise self.fail(f"id is {shown(finding['id'])} but should be letters and digits", "finding.id")
         value = finding.get("divergent")

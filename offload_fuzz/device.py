@@ -33,6 +33,8 @@ Everything else is optional and declared in `features`; only then are further ar
     release          release(buffer, stream=...) gives the memory back in stream order
     drop             the host may let go of a buffer, dropping its references: queued work and views keep its memory
     delay            delay(stream) puts off what follows on the stream, so that what does not wait for it comes first
+    memory: bytes    so many may be allocated at once: running out of memory with far less is a finding. With it may go
+                     padding: n, if arrays take up to n times the bytes that they need (1 unless told)
     compile          launch_compiled(nodes, operands, results, stream=...) -> list of buffers: runs several ops as one.
                      nodes: list of (op, numbers, attributes), where number i < len(operands) is operands[i] and node j
                      makes number len(operands) + j; results: the numbers to give back, in fresh memory
@@ -45,8 +47,9 @@ Everything else is optional and declared in `features`; only then are further ar
                      touched(array, writes) is called when the host reads or writes an array, if "misreads" is there
 
 An exception whose type, or a base of it, is named in `out_of_memory` says that an allocation did not fit: that run is
-counted, and judged neither right nor wrong. One with `launch`, the number of launches since `reset` before the one at
-fault (and `device`, the name of the device that it was on), may be raised by any later call that waits for it.
+counted, and judged neither right nor wrong. The device then has to work on: without a `reset`, the same plan comes as
+far again, and a small program gives its results. One with `launch`, the number of launches since `reset` before the one
+at fault (and `device`, the name of the device that it was on), may be raised by any later call that waits for it.
 
 `reset(seed)` (before each run) and `place_of(buffer) -> str` (the device that holds it) are called if there.
 """
@@ -101,7 +104,9 @@ class Features:
     update: one of `UPDATES` -> the ops that have it, or "all".
     place: what `place_of` must answer.
     shapes: "any", or "pool" where each new shape costs so much (a compiler runs) that inputs should share a few.
-    out_of_memory: names of the exceptions that say so. ledger: what the device tells of a run, of `LEDGER`.
+    out_of_memory: names of the exceptions that say so. memory: bytes that may be allocated at once; None: not told.
+    padding: by how much an allocation may be larger than it need be, as where arrays are padded to tiles.
+    ledger: what the device tells of a run, of `LEDGER`.
     """
 
     ops: Mapping[str, frozenset[str] | None]
@@ -127,6 +132,8 @@ class Features:
     place: str | None = None
     shapes: str = "any"
     out_of_memory: tuple[str, ...] = ()
+    memory: int | None = None
+    padding: int = 1
     ledger: tuple[str, ...] = ()
 
     def supports(self, op: str, operands: Iterable[ArrayType], result: ArrayType) -> bool:
@@ -216,6 +223,10 @@ def _parse_features(value: Mapping[str, Any], where: str) -> Features:
     if isinstance(names, str) or not all(isinstance(n, str) for n in names):
         raise AdapterError(f"features['out_of_memory'] is {names!r} but should be names of exceptions [{where}]")
     given["out_of_memory"] = tuple(names)
+    for name in ("memory", "padding"):
+        n = given.get(name)
+        if n is not None and (type(n) is not int or n < 1):
+            raise AdapterError(f"features[{name!r}] is {n!r} but should be an int >= 1 [{where}]")
     given["ledger"] = tuple(given.get("ledger", ()))
     for name in given["ledger"]:
         if name not in LEDGER:

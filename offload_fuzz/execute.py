@@ -11,6 +11,7 @@ from attrs import field, frozen
 from offload_fuzz import schedule as s
 from offload_fuzz.device import Place
 from offload_fuzz.errors import AdapterError
+from offload_fuzz.failure import Failure, Recovery, failure_of
 from offload_fuzz.host_arrays import HostMemory, arrange, destination, relocated, spilled
 from offload_fuzz.ledger import Ledger, checked
 from offload_fuzz.program import Program
@@ -18,20 +19,6 @@ from offload_fuzz.types import Array, is_aligned
 
 OVERWRITTEN = 0x5C
 NOTHING: dict[str, Any] = {}
-
-
-@frozen(eq=False, slots=True)
-class Failure:
-    """An exception that a device raised: at which value (None: at a transfer), on which role, and its text.
-
-    out_of_memory: whether the device declares that it says so where memory is used up.
-    """
-
-    value: int | None
-    place: int
-    command: str
-    error: str
-    out_of_memory: bool = False
 
 
 @frozen(eq=False, slots=True)
@@ -50,7 +37,8 @@ class Run:
     results: the outputs as host arrays, one list per repetition (the last may be missing after a failure).
     regions: the values that were compiled together, which widens what they may be.
     probes: value -> result read back, where asked for. touched: names of host arrays written that must not be.
-    ledger: what was moved and where nodes ran; None where nothing was run.
+    ledger: what was moved and where nodes ran; None where nothing was run. recovery: what the device did after it had
+    run out of memory, if it had.
     """
 
     results: list[list[Array]]
@@ -61,6 +49,7 @@ class Run:
     environment: str | None = None
     regions: tuple[tuple[int, ...], ...] = ()
     ledger: Ledger | None = None
+    recovery: Recovery | None = None
 
 
 def float_environment() -> str | None:
@@ -85,20 +74,33 @@ _NUMBERS = (2.0**-1060, 1.0, 2.0**-54)
 class _Port:
     """A place as the commands of one run use it: the calls that they make and the arguments that it takes.
 
-    place: what `place_of` must answer, None where nobody asks.
+    place: what `place_of` must answer, None where nobody asks. lasts: whether what is issued outlasts the run.
     """
 
-    __slots__ = ("device", "download", "launch", "modes", "place", "plain", "streams", "tells", "upload", "watches")
+    __slots__ = (
+        "device",
+        "download",
+        "lasts",
+        "launch",
+        "modes",
+        "place",
+        "plain",
+        "streams",
+        "tells",
+        "upload",
+        "watches",
+    )
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: Place, telling: bool = True) -> None:
         self.device: Any = place.device
         self.upload, self.download, self.launch = place.device.upload, place.device.download, place.device.launch
         self.streams = place.features.streams > 0
         self.modes = "async" in place.features.transfers
         self.plain = not self.streams and not self.modes
         self.place = place.features.place
-        self.tells = place.features.ledger
+        self.tells = place.features.ledger if telling else ()
         self.watches = "misreads" in self.tells
+        self.lasts = self.streams and not hasattr(place.device, "reset")
 
     def arguments(self, stream: int, blocking: bool) -> dict[str, Any]:
         """What a transfer is given beside the data."""
@@ -316,19 +318,21 @@ def execute(
     repeat: int = 1,
     before: Callable[[s.Command], None] | None = None,
     after: Callable[[list[Any]], None] | None = None,
+    fresh: bool = True,
 ) -> Run:
     """Run `schedule` on `places` (the host first), `repeat` times over; never raises for what a device does.
 
     seed: given to devices that draw lawful choices of their own. before: called with each command; after: called at
-    the end of each repetition with what each buffer holds.
+    the end of each repetition with what each buffer holds. fresh: whether devices are reset before; where they are not,
+    they tell nothing of the run.
     """
     run = Run([])
     environment = None
-    for place in places:
+    for place in places if fresh else ():
         reset = getattr(place.device, "reset", None)
         if reset is not None:
             reset(seed)
-    ports = [_Port(place) for place in places]
+    ports = [_Port(place, fresh) for place in places]
     for _ in range(repeat):
         x = _Execution(schedule, ports)
         for b, array in zip(schedule.inputs, program.inputs, strict=True):
@@ -342,11 +346,11 @@ def execute(
             for b in (*schedule.results, *[b for _, b in schedule.probes]) if x.watchers else ():
                 x.touch(b)
             run.results.append([x.result(b) for b in schedule.results])
-            run.probes.update((v, x.registers[b]) for v, b in schedule.probes)
+            run.probes.update((v, x.result(b)) for v, b in schedule.probes)
             if after is not None:
                 after(x.registers)
         except Exception as error:  # noqa: BLE001  # whatever a device raises is a result, to be judged
-            failure = _failure(error, command, schedule, places)
+            failure = failure_of(error, command, x, places)
             run.misplaced.extend(x.misplaced)
             return Run(
                 run.results, run.probes, failure, run.misplaced, _touched(x, program), environment, schedule.regions,
@@ -356,8 +360,20 @@ def execute(
         run.touched.extend(_touched(x, program))
         environment = environment or float_environment()
     return Run(
-        run.results, run.probes, None, run.misplaced, run.touched, environment, schedule.regions, _told(x, repeat)
-    )
+        run.results, run.probes, _ended(x, places), run.misplaced, run.touched, environment, schedule.regions,
+        _told(x, repeat),
+    )  # fmt: skip  # one run
+
+
+def _ended(x: _Execution, places: Sequence[Place]) -> Failure | None:
+    """Wait for what is still to be done on devices that are not reset, lest its errors be taken for the next run's."""
+    for n, port in enumerate(x.ports):
+        if port.lasts:
+            try:
+                port.device.synchronize()
+            except Exception as error:  # noqa: BLE001  # a result, as any other that a device raises
+                return failure_of(error, s.Synchronize(n, 0), x, places)
+    return None
 
 
 def _told(x: _Execution, repeats: int) -> Ledger:
@@ -380,22 +396,6 @@ def _asked(port: _Port) -> Mapping[str, Any]:
         text = f"ledger() raised {type(error).__name__}: {error} but should give a dict [{name}]"
         raise AdapterError(text) from error
     return checked(told, port.tells, name)
-
-
-def _failure(error: Exception, raised_by: Any, schedule: s.Schedule, places: Sequence[Place]) -> Failure:
-    """What a device raised, laid to the launch that the exception names, or else to the command that raised it."""
-    role, command = getattr(raised_by, "place", 0), raised_by
-    number, device = getattr(error, "launch", None), getattr(error, "device", places[role].name)
-    if type(number) is int:
-        for i, place in enumerate(places):
-            launches = [c for c in schedule.commands if isinstance(c, s.Launch | s.LaunchCompiled) and c.place == i]
-            if place.name == device and launches:
-                role, command = i, launches[number % len(launches)]
-    value = command.value if isinstance(command, s.Launch | s.LaunchCompiled) else None
-    text = f"{type(error).__name__}: {error}".strip().split("\n")[0][:500]
-    names = {t.__name__ for t in type(error).__mro__}
-    full = not names.isdisjoint(places[role].features.out_of_memory)
-    return Failure(value, role, type(command).__name__.lower(), text, full)
 
 
 def _touched(x: _Execution, program: Program) -> list[str]:

@@ -18,6 +18,7 @@ from offload_fuzz.happens_before import Prover
 from offload_fuzz.lower import lower
 from offload_fuzz.plan import Plan
 from offload_fuzz.program import Program
+from offload_fuzz.recovery import recover, working_at_first
 from offload_fuzz.reference import Known, evaluate_program, quiet
 
 #: One in so many schedules is proved anew although its shape is remembered.
@@ -104,10 +105,17 @@ def run_plan(
     before: Callable[[s.Command], None] | None = None,
     after: Callable[[list[Any]], None] | None = None,
 ) -> Run:
-    """Lower, prove and execute one plan; raises `InternalError` for a schedule that the checker rejects."""
+    """Lower, prove and execute one plan; raises `InternalError` for a schedule that the checker rejects.
+
+    Where a device runs out of memory, what it does after that is looked at too.
+    """
     schedule = lower(program, plan, places)
     violation = prover.check(schedule, reprove=plan.seed % REPROVED == 1)
     if violation is not None:
         raise InternalError(f"the checker rejects a schedule that was lowered: {violation.message}")
+    working_at_first(tuple(places))
     with quiet():
-        return execute(schedule, program, places, plan.seed, plan.get("repeat"), before, after)
+        run = execute(schedule, program, places, plan.seed, plan.get("repeat"), before, after)
+        if run.failure is not None and run.failure.out_of_memory:
+            return evolve(run, recovery=recover(schedule, program, places, run, plan.get("repeat"), plan.seed))
+        return run

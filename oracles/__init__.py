@@ -10,11 +10,13 @@ from .liveness import RaisesNothing
 from .metadata import TypesKept
 from .movement import MovedAsPlanned, ReadsLastWritten
 from .ordering import RanWherePlanned
+from .recovery import Recovers
 from .verdict import FAIL, PASS, UNKNOWN, Oracle, Verdict, judge
 
 #: Name on the command line -> oracle; the order is that in which they judge.
 ORACLES: dict[str, type[Oracle]] = {
     "liveness": RaisesNothing,
+    "recovery": Recovers,
     "metadata": TypesKept,
     "enclosed": WithinContract,
     "agreement": PlacementInvariant,
@@ -44,6 +46,7 @@ __all__ = [
     "RaisesNothing",
     "RanWherePlanned",
     "ReadsLastWritten",
+    "Recovers",
     "TypesKept",
     "Verdict",
     "WithinContract",

@@ -109,6 +109,7 @@ class TorchDevice:
             deterministic=self._on_cpu,
             contract=_contract_for(self.device.type),
             place=self.place,
+            out_of_memory=() if self._on_cpu else ("OutOfMemoryError",),  # torch.OutOfMemoryError, of any accelerator
         )
         for op, function in _custom.items():
             self.implement(op, function)

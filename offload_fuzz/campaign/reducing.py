@@ -19,8 +19,9 @@ from offload_fuzz.case import Case, dump_case, parse_case, read_case
 from offload_fuzz.errors import EXIT_INCONCLUSIVE, OffloadError, UsageError
 from offload_fuzz.finding.diagnose import diagnose
 from offload_fuzz.finding.examine import Examiner
-from offload_fuzz.finding.flaky import RUNS, allow_for_flakes, is_flaky
+from offload_fuzz.finding.flaky import RUNS, is_flaky
 from offload_fuzz.finding.identity import identity
+from offload_fuzz.finding.raising import allow_for_flakes
 from offload_fuzz.finding.reduction import Fails, Reduction
 from offload_fuzz.finding.replay import places_of, with_devices
 from offload_fuzz.finding.shrink import known_values, on_places_of, reduce, reduction_of
@@ -182,7 +183,7 @@ def _outside(
 
     def finish(r: Reduction) -> tuple[Case, dict[str, Any]]:
         kind = r.verdict.kind or str(known.get("kind", "")) or "check"
-        found = {**known, "kind": kind, "id": identity(kind, r.case), "divergent": None, "needs": []}
+        found = {**known, "kind": kind, "id": identity(kind, r.case), "divergent": None, "needs": [], "plans": []}
         return r.case, {**found, "environment": environment()}
 
     return Reduction(case, verdict, fails, budget), finish

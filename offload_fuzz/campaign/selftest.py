@@ -21,7 +21,8 @@ from offload_fuzz.campaign.unit import Unit, UnitDone, open_workbench
 from offload_fuzz.case import parse_case
 from offload_fuzz.device import Features
 from offload_fuzz.errors import EXIT_FINDING, EXIT_OK, one_of
-from offload_fuzz.finding.replay import FAILED, FIXED, replay_case, with_devices
+from offload_fuzz.finding.examine import OUT_OF_MEMORY
+from offload_fuzz.finding.replay import FAILED, FIXED, Replay, replay_case, with_devices
 from offload_fuzz.plan import FREEDOMS
 
 #: Case runs after which a fault counts as missed.
@@ -94,7 +95,7 @@ class _Watch:
 
 def devices_of(fault: Fault) -> list[str]:
     """The devices of a campaign that should find the fault: one, two where two are needed."""
-    return [f"{PROFILE}:{i}+{fault.name}" for i in range(fault.devices)]
+    return [f"{fault.profile}:{i}+{fault.name}" for i in range(fault.devices)]
 
 
 def lacking(fault: Fault, features: Features) -> list[str]:
@@ -122,12 +123,18 @@ def detect(fault: Fault, seed: int, max_time: float, max_cases: int = MAX_CASES,
         return Detection(False, watch.cases, time.process_time() - started)
     case, known = parse_case(watch.text, fault.name)
     lawful = {f"d{i}": spec.partition("+")[0] for i, spec in enumerate(case.devices)}  # shrinking drops devices
-    replays = [replay_case(c, fault.name, known).status for c in (case, with_devices(case, lawful, fault.name))]
+    replays = [_status(replay_case(c, fault.name, known)) for c in (case, with_devices(case, lawful, fault.name))]
     freedoms = tuple(name for (name, _), _ in case.plan.non_plain())
     return Detection(
         True, watch.cases, watch.seconds - started, len(case.program.nodes), freedoms, known["kind"], known["id"],
         known["executions"], (replays[0], replays[1]),
     )  # fmt: skip  # one detection
+
+
+def _status(replay: Replay) -> str:
+    """How a case replays; to run out of memory, as a device may, is not to fail."""
+    full = replay.verdict is not None and replay.verdict.kind == OUT_OF_MEMORY
+    return FIXED if full else replay.status
 
 
 def selftest(

@@ -14,6 +14,7 @@ from offload_fuzz.export.script import script
 from offload_fuzz.export.trace import Untraceable
 from offload_fuzz.export.verify import verify
 from offload_fuzz.finding.replay import with_devices
+from offload_fuzz.oracles.recovery import KINDS as RECOVERY
 
 FORMATS = ("script", "pytest", "issue")
 
@@ -37,6 +38,8 @@ def export(
     filename = Path(out).name if out and to == "script" else f"{name}.py"
     said = printed = ""
     try:
+        if finding.get("kind") in RECOVERY:
+            raise Untraceable(f"a script runs one plan, and {finding['kind']!r} is about what comes after it [{path}]")
         text = script(case, finding, filename)
         if verified:
             said, printed = verify(text, filename, str(path), devices or {})

@@ -19,6 +19,7 @@ from offload_fuzz.execute import Run
 from offload_fuzz.finding.damage import damage, names_of, traceable
 from offload_fuzz.finding.examine import Examiner
 from offload_fuzz.finding.flaky import Rate, measure, often
+from offload_fuzz.finding.matrix import Tried, tries, wholes
 from offload_fuzz.finding.rebuild import Change, rebuild
 from offload_fuzz.lower import lower
 from offload_fuzz.ops.base import find_op
@@ -51,7 +52,7 @@ class Diagnosis:
 
     nearest: what the nearest plan that passes has otherwise. damage: what the wrong values are. chain: by which rules
     the right value is what it is, from the inputs on. seen: how `divergent` is known. attempts: runs after which a case
-    counts as passing, more than one for a flaky case.
+    counts as passing, more than one for a flaky case. plans: the plans that were tried, the failing one first.
     """
 
     needs: tuple[Need, ...]
@@ -63,6 +64,7 @@ class Diagnosis:
     chain: tuple[str, ...] = ()
     seen: str = ""
     attempts: int = 1
+    plans: tuple[Tried, ...] = ()
 
 
 def diagnose(case: Case, verdict: Verdict, examiner: Examiner, repeats: int = 3, attempts: int = 1) -> Diagnosis:
@@ -79,19 +81,30 @@ def diagnose(case: Case, verdict: Verdict, examiner: Examiner, repeats: int = 3,
     if rate.failures < rate.runs and attempts == 1:
         rate = measure(once, case)
     attempts = max(attempts, rate.attempts)
-    fails = often(once, attempts)
-    needs = []
-    for key, choice in case.plan.non_plain():
-        if key[0] == "readback":
-            continue
-        passes = fails(evolve(case, plan=case.plan.without(key))) is None
-        needs.append(Need(key, _phrase(case, key, choice), passes))
+    run = tries(once, attempts)
+    chosen = [(key, choice) for key, choice in case.plan.non_plain() if key[0] != "readback"]
+    rates = [run(evolve(case, plan=case.plan.without(key))) for key, _ in chosen]
+    needs = [Need(k, _phrase(case, k, c), not rate.failures) for (k, c), rate in zip(chosen, rates, strict=True)]
+    plans = [
+        Tried("the failing plan", (True,) * len(needs), rate),
+        *(Tried(plainly(case, n.key), tuple(m is not n for m in needs), r) for n, r in zip(needs, rates, strict=True)),
+        *wholes(case, [n.key for n in needs], rates, run),
+    ]
     divergent, seen = _divergent(case, verdict, examiner, attempts)
     found, chain = "", tuple[str, ...]()
-    if verdict.kind in OF_VALUES and attempts == 1:
-        found, chain = what_is_wrong(case, verdict, examiner), rules(case, divergent, verdict, examiner)
+    if verdict.kind in OF_VALUES:
+        found, chain = what_is_wrong(case, verdict, examiner, attempts), rules(case, divergent, verdict, examiner)
     return Diagnosis(
-        tuple(needs), divergent, rate.failures, rate.runs, nearest(case, needs), found, chain, seen, attempts
+        tuple(needs),
+        divergent,
+        rate.failures,
+        rate.runs,
+        nearest(case, needs),
+        found,
+        chain,
+        seen,
+        attempts,
+        tuple(plans),
     )
 
 
@@ -119,7 +132,7 @@ def plainly(case: Case, key: Key) -> str:
     freedom = FREEDOMS[key[0]]
     if key[0] == "device":
         return f"v{key[1][0]} on the host"
-    if "{choice}" in freedom.phrase:
+    if "{choice}" in freedom.phrase and freedom.plain != "none":
         return describe(case.program, key, freedom.plain)
     return f"not {describe(case.program, key, case.plan.choices[key])}"
 
@@ -129,9 +142,12 @@ def _divergent(case: Case, verdict: Verdict, examiner: Examiner, attempts: int) 
     """The first value at fault, and how that is known."""
     if verdict.kind != "wrong value":
         return verdict.value, ""
-    visible = host_values(case, examiner) if attempts == 1 else {}
     trial = new_trial(case.program, examiner.places)
-    wrong = [v for v, array in sorted(visible.items()) if _is_wrong(trial, v, array)]
+    wrong: list[int] = []
+    for _ in range(attempts):
+        wrong = [v for v, array in sorted(host_values(case, examiner).items()) if _is_wrong(trial, v, array)]
+        if wrong:
+            break
     if case.plan.get("readback"):
         return verdict.value, "every result was read back"
     plan = Plan({**case.plan.choices, ("readback", ()): True}, case.plan.seed)
@@ -192,13 +208,20 @@ def _is_wrong(trial: Trial, v: int, array: Array) -> bool:
 
 
 # --------------------------------------------------------------------------------------------- what is wrong, and why
-def what_is_wrong(case: Case, verdict: Verdict, examiner: Examiner) -> str:
-    """What the wrong values are: of the case with data that tell where each element is from, if that fails too."""
+def what_is_wrong(case: Case, verdict: Verdict, examiner: Examiner, attempts: int = 1) -> str:
+    """What the wrong values are: of the case with data that tell where each element is from, if that fails too.
+
+    attempts: runs in which a flaky case is expected to fail.
+    """
     inputs = {v: frozen_input(traceable(x, v)) for v, x in enumerate(case.program.inputs)}
     for candidate in (_with_data(case, inputs), case):
-        found = "" if candidate is None else _damage(candidate, verdict.kind, examiner)
-        if found:
-            return found
+        for _ in range(attempts if candidate is not None else 0):
+            assert candidate is not None
+            wrong, found = _damage(candidate, examiner)
+            if found:
+                return found
+            if wrong:
+                break  # nothing that is known here
     return ""
 
 
@@ -209,22 +232,23 @@ def _with_data(case: Case, inputs: Mapping[int, Array]) -> Case | None:
         return None
 
 
-def _damage(case: Case, kind: str, examiner: Examiner) -> str:
+def _damage(case: Case, examiner: Examiner) -> tuple[bool, str]:
+    """Whether a run gives a wrong value, and what that is, as far as it is known."""
     try:
         trial = examiner.run(new_trial(case.program, examiner.places), [case.plan])
     except (InvalidProgram, InternalError):
-        return ""
+        return False, ""
     verdict = next((v for v in examiner.verdicts(trial) if v.kind == "wrong value"), None)
     if verdict is None or verdict.value is None:
-        return ""
+        return False, ""
     v, run = verdict.value, trial.planned[0].run
     e = trial.values[v].enclosure
     with quiet():
         for got in _arrays_of(run, case.program, v):
             if e is not None and same_type(got, case.program.types[v]) and not e.contains(got).all():
                 values = names_of({u: k.value for u, k in enumerate(trial.values)}, v)
-                return damage(got, trial.values[v].value, ~e.contains(got), dict(values))
-    return ""
+                return True, damage(got, trial.values[v].value, ~e.contains(got), dict(values))
+    return True, ""
 
 
 def _arrays_of(run: Run, program: Program, v: int) -> Iterator[Array]:

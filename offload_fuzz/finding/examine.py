@@ -16,6 +16,9 @@ from offload_fuzz.plan import Plan
 from offload_fuzz.program import Program
 from offload_fuzz.trial import Planned, Trial, new_trial, run_plan
 
+#: Kind of the unknown verdict where a device runs out of memory, as it may.
+OUT_OF_MEMORY = "out of memory"
+
 
 @frozen(eq=False)
 class Examiner:
@@ -60,7 +63,7 @@ class Examiner:
         for i, planned in enumerate(trial.planned):
             f = planned.run.failure
             if f is not None and f.out_of_memory:
-                return Verdict(UNKNOWN, "out of memory", message=f.error, plan=i, value=f.value, unknowns=1)
+                return Verdict(UNKNOWN, OUT_OF_MEMORY, message=f.error, plan=i, value=f.value, unknowns=1)
         return Verdict(UNKNOWN if unknowns else "pass", unknowns=unknowns)
 
     def fails_like(self, case: Case, kind: str, all_known: bool = False) -> Verdict | None:

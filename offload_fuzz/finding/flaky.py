@@ -8,22 +8,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from attrs import frozen
 
 from offload_fuzz.case import Case
 from offload_fuzz.oracles import Verdict
 
-if TYPE_CHECKING:
-    from offload_fuzz.finding.reduction import Reduction
-
 #: A rate is measured until the case has failed this often, or was run so often.
 FAILURES, RUNS = 10, 200
 #: With which a candidate that fails at the measured rate is seen to fail.
 CONFIDENCE = 0.95
-#: Times the budget of a reduction that a flaky case gets.
-MORE = 20
 
 
 @frozen
@@ -61,29 +56,3 @@ def measure(fails: Callable[[Case], Verdict | None], case: Case) -> Rate:
 def often(fails: Callable[[Case], Verdict | None], attempts: int) -> Callable[[Case], Verdict | None]:
     """A judge that runs a case until it fails, at most `attempts` times."""
     return lambda case: next((v for _ in range(attempts) if (v := fails(case)) is not None), None)
-
-
-def allow_for_flakes(r: Reduction, more: int = MORE) -> None:
-    """Run the case once more; where it passes, measure its rate and give each candidate as many runs as that takes.
-
-    more: times the budget that the reduction then has.
-    """
-    if r.spent:
-        return
-    once = r.fails
-
-    def counted(case: Case) -> Verdict | None:
-        r.executions += 1
-        r.tick()
-        return once(case)
-
-    if counted(r.case) is not None:
-        return
-    r.budget *= more
-    r.attempts = measure(counted, r.case).attempts
-
-    def several(case: Case) -> Verdict | None:
-        r.executions -= 1  # the reduction counts one itself
-        return next((v for _ in range(r.attempts) if not r.stop() and (v := counted(case)) is not None), None)
-
-    r.fails = several

@@ -21,9 +21,10 @@ from offload_fuzz.case import Case, read_case
 from offload_fuzz.contract_files import contract_named
 from offload_fuzz.device import Place
 from offload_fuzz.errors import EXIT_FINDING, EXIT_INCONCLUSIVE, EXIT_OK, OffloadError, UsageError
-from offload_fuzz.finding.examine import Examiner
+from offload_fuzz.finding.examine import OUT_OF_MEMORY, Examiner
 from offload_fuzz.finding.store import verdict_json
 from offload_fuzz.oracles import FAIL, UNKNOWN, Oracle, Verdict, default_oracles
+from offload_fuzz.oracles.recovery import KINDS as RECOVERY
 from offload_fuzz.trial import Planned, run_plan
 
 FIXED, FAILED, FLAKY, UNCLEAR, ERROR = "FIXED", "FAILED", "FLAKY", "UNKNOWN", "ERROR"
@@ -106,6 +107,8 @@ def replay_case(
         tick(failures, runs)
     if failures:
         status = status_of(failures, runs)
+    elif verdict.kind == OUT_OF_MEMORY and finding.get("kind") in RECOVERY:
+        status = FIXED  # it says so, and works on after it
     elif verdict.outcome == UNKNOWN or _expectation_changed(case, examiner):
         status = UNCLEAR
     else:

@@ -15,9 +15,9 @@ from offload_fuzz.case import Case
 from offload_fuzz.contract_files import contract_named
 from offload_fuzz.finding.arrays import shrink_made, shrink_shapes, simplify_dtype
 from offload_fuzz.finding.examine import Examiner
-from offload_fuzz.finding.flaky import allow_for_flakes
 from offload_fuzz.finding.ops import canonical_ops, simplify_ops
 from offload_fuzz.finding.plainer import as_layout, drop_devices, merge_streams, plain_choices
+from offload_fuzz.finding.raising import allow_for_flakes
 from offload_fuzz.finding.reduction import BUDGET, Fails, Reduction, Values, fingerprint
 from offload_fuzz.finding.structure import (
     bypass,

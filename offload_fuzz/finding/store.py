@@ -59,6 +59,7 @@ def make_finding(
         **verdict_json(verdict),
         "divergent": diagnosis.divergent,
         "needs": [{"phrase": n.phrase, "passes_when_plain": n.passes} for n in diagnosis.needs],
+        "plans": [tried.as_json() for tried in diagnosis.plans],
         "nearest": diagnosis.nearest,
         "damage": diagnosis.damage,
         "chain": list(diagnosis.chain),

@@ -106,6 +106,14 @@ def _needs(case: Case, known: Mapping[str, Any]) -> list[str]:
     return lines or ["none: the plan is plain"]
 
 
+def verdict_of(tried: Mapping[str, Any]) -> str:
+    """`fails 3 of 3`, `passes 1 run`; of several runs that one was enough to fail in, `fails at run 4`."""
+    failures, runs = tried["failures"], tried["runs"]
+    if tried["verdict"] == "passes":
+        return f"passes {runs} {'run' if runs == 1 else 'runs'}"
+    return f"fails at run {runs}" if failures == 1 and runs > 1 else f"fails {failures} of {runs}"
+
+
 def _control(program: Program, control: Plan) -> list[str]:
     choices = [describe(program, key, choice) for key, choice in control.non_plain()]
     return choices or ["the plain plan, everything on the host"]

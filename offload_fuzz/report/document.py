@@ -29,6 +29,7 @@ KNOWN: dict[str, Any] = {
     **dict.fromkeys(("failures", "repeats", "executions"), 0),
     "attempts": 1,
     "chain": [],
+    "plans": [],
     "origin": {},
     "environment": {},
 }

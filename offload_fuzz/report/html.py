@@ -9,6 +9,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
+from offload_fuzz.report.block import verdict_of
 from offload_fuzz.report.gaps import boundary_heats, gap_lines, op_rows, pair_rows
 from offload_fuzz.report.picture import picture
 
@@ -30,6 +31,7 @@ def render(data: Mapping[str, Any]) -> str:
             op_rows=op_rows(data),
             pair_rows=pair_rows(data),
             heats=boundary_heats(data),
+            verdict_of=verdict_of,
             gaps=[line.split(": ", 1) for line in gap_lines(data)],
             settings={k: v for k, v in _settings(data).items() if v not in (None, "")},
         )

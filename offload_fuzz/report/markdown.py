@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from offload_fuzz.report.block import verdict_of
 from offload_fuzz.report.gaps import gap_lines
 from offload_fuzz.untrusted import cut
 
@@ -13,6 +14,8 @@ from offload_fuzz.untrusted import cut
 MOST_BYTES = 900_000
 #: A graph of more boxes is left out: hosts refuse Mermaid texts of more than 50,000 characters or 500 edges.
 MOST_BOXES, MOST_ARROWS = 150, 400
+#: Choices that have a column each in the table of plans.
+MOST_COLUMNS = 12
 #: Names of one kind of gap that are listed.
 MOST_NAMES = 40
 #: Findings that do not fail the run, of which each has a line.
@@ -90,7 +93,9 @@ def _section(finding: Mapping[str, Any]) -> str:
     lines = [_title(finding)]
     if (graph := mermaid(finding["graph"])) is not None:
         lines += [fenced(graph, "mermaid"), ""]
-    if finding["needs"]:
+    if finding.get("plans") and len(finding["needs"]) <= MOST_COLUMNS:
+        lines += [*_matrix(finding), ""]
+    elif finding["needs"]:
         lines += ["| needs | turned plain |", "|---|---|"]
         lines += [f"| {plain(n['phrase'])} | {_told(n['passes_when_plain'])} |" for n in finding["needs"]]
         lines.append("")
@@ -101,6 +106,17 @@ def _section(finding: Mapping[str, Any]) -> str:
         lines += [fenced(finding["commands"]["replay"], "sh"), ""]
     lines += ["<details><summary>All that is known of it</summary>", "", fenced(finding["text"]), "", "</details>", ""]
     return "\n".join(lines)
+
+
+def _matrix(finding: Mapping[str, Any]) -> list[str]:
+    """The plans that were tried by the choices of the failing one, which are numbered, and what came of each."""
+    numbers = range(1, len(finding["needs"]) + 1)
+    lines = [f"{n}. {plain(need['phrase'])}" for n, need in zip(numbers, finding["needs"], strict=True)]
+    lines += ["", f"| plan | {' | '.join(map(str, numbers))} | verdict |", f"|---|{'---|' * len(numbers)}---|"]
+    for tried in finding["plans"]:
+        cells = [f"{n}" if chosen else "plain" for n, chosen in zip(numbers, tried["chosen"], strict=False)]
+        lines.append(f"| {plain(tried['plan'])} | {' | '.join(cells)} | {verdict_of(tried)} |")
+    return lines if numbers else ["The plan is the plain one."]
 
 
 def _told(passes: bool | None) -> str:

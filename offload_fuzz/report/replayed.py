@@ -99,7 +99,8 @@ def replay_text(record: Record, devices: Mapping[str, str]) -> str:
     case, stored = read_case(path)
     known = {**stored, **verdict, "failures": record["failures"], "repeats": record["runs"], "executions": 0}
     if devices:
-        known |= {"needs": [], "chain": [], "damage": "", "nearest": "", "seen": ""}  # found on other devices
+        known |= {"needs": [], "plans": [], "chain": []}  # found on other devices
+        known |= dict.fromkeys(("damage", "nearest", "seen"), "")
     for label in ("claim", "expected"):
         known[label] = known[label] or stored.get(label, "")
     if verdict["kind"] == stored.get("kind") and verdict["kind"] in ("crash", "hang"):

@@ -8,14 +8,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+from attrs import evolve
 
 from offload_fuzz import api
 from offload_fuzz.adapters.pool import open_places
 from offload_fuzz.adapters.resolve import resolve
+from offload_fuzz.adapters.simulated import make
 from offload_fuzz.case import Case, parse_case
 from offload_fuzz.finding.diagnose import diagnose
 from offload_fuzz.finding.examine import Examiner
 from offload_fuzz.finding.flaky import CONFIDENCE, FAILURES, RUNS, Rate, measure, often
+from offload_fuzz.finding.raising import candidates, is_higher, raised
 from offload_fuzz.finding.rate import wilson
 from offload_fuzz.finding.replay import replay_file
 from offload_fuzz.finding.shrink import shrink
@@ -133,3 +136,73 @@ def test_a_case_that_fails_always_costs_one_run_more() -> None:
     assert reduction.attempts == 1
     assert reduction.minimal
     assert [n.op for n in reduction.case.program.nodes] == ["add"]
+
+
+# ----------------------------------------------------------------------------------------------------- raising the rate
+class Racing:
+    """A simulated device that forgets waits, whose queues run at once in all but a few runs."""
+
+    def __init__(self, rate: float = 0.1, fault: str = "wait_ignored") -> None:
+        self.inner, self.random, self.rate = make(f"simulated:0+{fault}"), random.Random(5), rate
+        self.name, self.features = "racing:0", evolve(self.inner.features, place=self.inner.name)
+
+    def reset(self, seed: int) -> None:
+        self.inner.reset(1, "late" if self.random.random() < self.rate else "eager")
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.inner, name)
+
+
+def race(rate: float = 0.1, extra: int = 3, fault: str = "wait_ignored") -> tuple[Case, Examiner]:
+    """What is made on stream 1 is used on stream 0; further nodes before it have nothing to do with it."""
+    b = Builder()
+    x = b.input(np.arange(1, 7, dtype=np.float32))
+    v = x
+    for _ in range(extra):
+        v = b.apply("negative", v)
+    made = b.apply("square", v)
+    program = b.returns(b.apply("add", made, x))
+    choices: dict[Key, Any] = {("device", (u,)): 1 for u, _ in program.numbered()}
+    choices |= {("stream", (made,)): 1, ("sync", ()): "minimal"}
+    places = open_places((Racing(rate, fault),))
+    return Case(program, Plan(choices, 1), (places[1].spec,), places=places), Examiner(places)
+
+
+def test_a_delay_that_raises_the_rate_is_kept_and_the_case_shrunk_with_it() -> None:
+    case, examiner = race()
+    verdict = first_failure(case, examiner)
+    reduction = shrink(case, verdict, examiner)
+    assert reduction.minimal
+    assert reduction.attempts <= 3  # of about 29 without the delay
+    assert "delay" in {name for name, _ in reduction.case.plan.choices}
+    assert len(reduction.case.program.nodes) == 2
+    found = diagnose(reduction.case, reduction.verdict, examiner, attempts=reduction.attempts)
+    assert found.failures > 0.5 * found.repeats  # of a tenth
+
+
+def test_only_a_delay_that_raises_the_rate_significantly_is_kept() -> None:
+    case, examiner = failing(3)
+    once = lambda c: examiner.fails_like(c, "wrong value")  # noqa: E731  # one use
+    before = measure(once, case)
+    assert raised(case, before, once, lambda: True) == (case, before)  # it has no delays
+    raced, examiner = race(rate=1.0)
+    always = Rate(FAILURES, FAILURES)
+    assert raised(raced, always, once, lambda: True) == (raced, always)
+    assert not is_higher(Rate(3, 20), Rate(10, 100))
+    assert is_higher(Rate(10, 12), Rate(10, 100))
+
+
+def test_delays_are_tried_at_all_nodes_and_then_at_each() -> None:
+    case, _ = race(extra=0)
+    every = [("delay", (1,)), ("delay", (2,))]
+    choices = ("copy", "launch", "event")
+    tried = [(every, c) for c in choices] + [([key], c) for key in every for c in choices]
+    assert list(candidates(case)) == tried
+
+
+def test_damage_and_rules_are_told_of_a_flaky_case_too() -> None:
+    case, examiner = failing(1, rate=0.3, seed=3)
+    found = diagnose(case, first_failure(case, examiner), examiner, attempts=20)
+    assert found.damage == "the first 1 of 6 elements"
+    assert found.chain == ("v1[0, 0] = add v0, v0 is correctly rounded: 0 (0x00000000, 0x0p+0)",)
+    assert found.seen == "the same where every result is read back"

@@ -24,6 +24,7 @@ from offload_fuzz.execute import Run, execute
 from offload_fuzz.lower import lower
 from offload_fuzz.plan import Plan
 from offload_fuzz.program import Program
+from offload_fuzz.recovery import recover
 from offload_fuzz.reference import quiet
 from offload_fuzz.report import selftest as report
 from offload_fuzz.schedule import Schedule
@@ -199,7 +200,7 @@ def described(x: Any) -> tuple[str, tuple[int, ...], int]:
 
 
 def test_no_two_faults_of_a_class_have_one_outcome_on_a_fixed_set_of_500_cases() -> None:
-    places = {name: open_places([f"simulated:0+{name}", f"simulated:1+{name}"]) for name in FAULTS}
+    places = {name: open_places([f"{f.profile}:{i}+{name}" for i in (0, 1)]) for name, f in FAULTS.items()}
     together = [[f.name for f in FAULTS.values() if f.cls == cls] for cls in {f.cls for f in FAULTS.values()}]
     count = 0
     for program, plan, schedule in fixed_cases():
@@ -210,7 +211,10 @@ def test_no_two_faults_of_a_class_have_one_outcome_on_a_fixed_set_of_500_cases()
             for name in group:
                 with quiet():
                     run = execute(schedule, program, places[name], plan.seed, plan.get("repeat"))
-                found.setdefault(outcome(run), []).append(name)
+                    after = ""
+                    if run.failure is not None and run.failure.out_of_memory:
+                        after = repr(recover(schedule, program, places[name], run, plan.get("repeat")))
+                found.setdefault(outcome(run) + after, []).append(name)
             apart += [names for names in found.values() if len(names) > 1]
         together = apart
         if not together:

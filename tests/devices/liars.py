@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import weakref
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
@@ -505,6 +506,32 @@ class TellsOfNoPlace(TellsOfUploadsOnly):
         return {"launches": [1]}
 
 
+class LosesWhatIsFull(Honest):
+    """A small memory, of which each refusal takes an eighth."""
+
+    features = declaring(out_of_memory=["MemoryError"], memory=8192)
+
+    def __init__(self) -> None:
+        self.live: list[weakref.ref[Memory]] = []
+        self.lost = 0
+
+    def upload(self, array: Array, share: bool = False) -> Memory:
+        self.live = [ref for ref in self.live if ref() is not None]
+        if array.nbytes * (len(self.live) + 1) + self.lost > 8192:
+            self.lost += 1024
+            raise MemoryError("full")
+        found = super().upload(array, share)
+        self.live.append(weakref.ref(found))
+        return found
+
+    def release(self, buffer: Memory, stream: int) -> None:
+        self.live = [ref for ref in self.live if ref() is not buffer]
+
+
+class NeverFull(Honest):
+    features = declaring(out_of_memory=["MemoryError"], memory=8192)
+
+
 #: promise -> adapters that break it.
 LIARS: dict[str, list[type]] = {
     "methods": [HasNoPlaceOf],
@@ -553,5 +580,6 @@ LIARS: dict[str, list[type]] = {
     "peer_events": [WaitsForItsOwn],
     "unknown_op": [RunsAnything],
     "after_error": [DiesOfAnError],
+    "after_full": [LosesWhatIsFull, NeverFull],
 }
 NAMED = [(promise, liar) for promise, liars in LIARS.items() for liar in liars]

@@ -27,7 +27,7 @@ from offload_fuzz.types import DTYPES
 from ..programs import build
 
 X = np.arange(12, dtype=np.float32).reshape(4, 3)
-SHIPPED = ("simulated.gpu", "simulated.npu", "simulated.dsp", "simulated.multichip")
+SHIPPED = ("simulated.gpu", "simulated.npu", "simulated.dsp", "simulated.multichip", "simulated.tight")
 
 
 # ------------------------------------------------------------------------------------------------------- declarations
@@ -37,6 +37,7 @@ def test_a_profile_says_what_its_device_declares(name: str) -> None:
     assert features.streams == (0 if profile.blocking else profile.streams)
     assert features.dtypes == profile.dtypes
     assert bool(features.out_of_memory) == (profile.memory is not None)
+    assert features.memory == profile.memory
     assert features.compile == profile.compile
 
 

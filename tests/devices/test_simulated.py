@@ -314,7 +314,7 @@ def test_the_npu_has_no_float64_and_fewer_ops() -> None:
 
 @pytest.mark.parametrize(("spec", "message"), [
     ("simulate:0", "device profile is 'simulate' but should be one of simulated, simulated.gpu, simulated.npu, "
-                   "simulated.dsp, simulated.multichip [device simulate:0]; "
+                   "simulated.dsp, simulated.multichip, simulated.tight [device simulate:0]; "
                    "did you mean 'simulated'?"),
     ("simulated:x", "device index is 'x' but should be a number [device simulated:x]; write simulated:0"),
     ("simulated", "device index is '' but should be a number [device simulated]; write simulated:0"),

@@ -32,7 +32,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "lower",
         "case",
     ),
-    ("adapters", "host_arrays", "execute", "trial"),
+    ("adapters", "host_arrays", "failure", "execute", "recovery", "trial"),
     ("strategies", "oracles"),
     ("finding", "campaign", "report", "export"),
     (

@@ -51,6 +51,8 @@ HOOKS: dict[str, Hook] = {
         Hook("view", "layout or None, op, buffer, type", "a view has the elements that its op names"),
         Hook("holds", "storage, op", "a view keeps the storage of its operand alive"),
         Hook("size", "nbytes, kind", "an allocation has room for all elements"),
+        Hook("exhausted", "None, memory, nbytes", "what does not fit is refused (None), which changes nothing"),
+        Hook("pooled", "None, memory, nbytes", "what is allocated after a refusal is memory of its own (None)"),
         Hook("placed", "place, index, profile, kind, op", "memory is allocated on the device that was asked"),
         Hook("frees", "'stream'", "released memory is reused once the stream has come to the release; not at its "
              "'issue', nor given up then and left 'untouched'"),

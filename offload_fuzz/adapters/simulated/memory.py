@@ -18,6 +18,7 @@ from offload_fuzz.types import ALIGNMENT, DTYPES, Array, ArrayType
 NEVER_WRITTEN = 0xFFF5
 FREED = 0xFFFD
 START = 1 << 20
+SPARSE = 4  # a copy of elements that cover more than so many times their bytes is packed
 KEPT = 1 << 26  # an arena that has grown larger than this is given back at the next reset
 
 #: Where a buffer's elements lie in its storage: byte offset of the first one, and byte strides.
@@ -117,7 +118,7 @@ def placed_for(how: str | None, type: ArrayType, strides: Strides, nbytes: int) 
     item = type.np.itemsize
     if how in ("view", "offset"):
         return item, strides, nbytes + 2 * item
-    if how in ("strided view", "strided") and type.ndim:
+    if how in ("strided view", "strided") and type.ndim and type.size:
         wide = (*type.shape[:-1], 2 * type.shape[-1] + 1)
         return item, (*contiguous_strides(wide, item)[:-1], 2 * item), math.prod(wide) * item + item
     return 0, strides, nbytes
@@ -136,15 +137,23 @@ def span(type: ArrayType, strides: Strides) -> tuple[int, int]:
     return below, below + above
 
 
+def is_sparse(type: ArrayType, nbytes: int) -> bool:
+    """Whether elements that cover so many bytes leave most of them free, so that a copy of them is packed."""
+    return nbytes > SPARSE * type.nbytes
+
+
 def host_layout(array: Array, type: ArrayType) -> tuple[int, Strides, int]:
     """Offset, strides and storage size of a device buffer that keeps the layout of host `array`.
 
-    The storage begins at the multiple of 16 bytes below the array's lowest byte, so misalignment is kept as well.
+    The storage begins at the multiple of 16 bytes below the array's lowest byte, so misalignment is kept as well. An
+    array whose elements lie far apart is packed.
     """
     if array.flags.c_contiguous:
         pad = 0 if array.flags.owndata else array.__array_interface__["data"][0] % 16
         return pad, array.strides if array.size else contiguous_strides(array.shape, array.itemsize), pad + array.nbytes
     below, nbytes = span(type, array.strides)
+    if is_sparse(type, nbytes):
+        return 0, contiguous_strides(type.shape, array.itemsize), array.nbytes
     pad = (array.__array_interface__["data"][0] - below) % 16
     return pad + below, array.strides, pad + nbytes
 
@@ -154,7 +163,9 @@ class Memory:
 
     alignment: of every storage; sizes are rounded up to it, so a freed block fits the next array of about its size.
     capacity: bytes that may be allocated at once, padding to the alignment included; None: no limit.
-    arriving: address -> transfers that run at the first use of the storage; only a fault defers one.
+    arriving: address -> transfers that run at the first use of the storage; only a fault defers one. exhausted:
+    whether an allocation has not fitted since the last reset. lost: bytes that nobody gets any more; only a fault loses
+    some.
     """
 
     def __init__(self, alignment: int = 64, capacity: int | None = None) -> None:
@@ -184,6 +195,7 @@ class Memory:
         self._shared.clear()
         self._dropped.clear()
         self._used = 0
+        self.exhausted, self.lost = False, 0
         self._top = self.alignment
 
     @property
@@ -202,17 +214,18 @@ class Memory:
 
     def has_room(self, nbytes: int) -> bool:
         """Whether `allocate` can give so many bytes now."""
-        return self.capacity is None or self._used + self._size(nbytes) <= self.capacity
+        return self.capacity is None or self._used + self.lost + self._size(nbytes) <= self.capacity
 
     def allocate(self, nbytes: int) -> Storage:
         """A storage of at least `nbytes` bytes, poisoned; raises `OutOfMemory`."""
         if self._dropped:
             self._free_dropped()
         size = self._size(nbytes)
-        if self.capacity is not None and self._used + size > self.capacity:
+        if self.capacity is not None and self._used + self.lost + size > self.capacity:
+            self.exhausted = True
+            free_bytes = self.capacity - self._used - self.lost
             raise OutOfMemory(
-                f"{size:,} bytes are asked for but of {self.capacity:,} only {self.capacity - self._used:,} are free; "
-                "release something"
+                f"{size:,} bytes are asked for but of {self.capacity:,} only {free_bytes:,} are free; release something"
             )
         self._used += size
         free = self._free.get(size)
@@ -238,6 +251,11 @@ class Memory:
             if live is not None and live[0] is last:
                 self._free_block(address, live[1])
         self._dropped.clear()
+
+    def youngest(self, nbytes: int) -> Storage | None:
+        """The storage allocated last of those that are live and have at least so many bytes; None for none."""
+        live = (ref() for ref, size in reversed(self._live.values()) if size >= nbytes)
+        return next((storage for storage in live if storage is not None), None)
 
     def share(self, storage: Storage) -> None:
         """Let the storage live until it has been freed once more; only a fault makes buffers share one like this."""

@@ -202,6 +202,8 @@ def features_of(profile: Profile, name: str, index: int = 0) -> Features:
         place=name,
         ledger=LEDGER,
         out_of_memory=() if profile.memory is None else (OUT_OF_MEMORY,),
+        memory=profile.memory,
+        padding=1 if profile.tile is None else profile.tile[0] * profile.tile[1],
     )
 
 

@@ -13,12 +13,14 @@ from offload_fuzz.adapters.simulated.ledger import Deed, Ledger
 from offload_fuzz.adapters.simulated.memory import (
     Buffer,
     Memory,
+    Storage,
     Strides,
     contiguous_strides,
     downloaded,
     exported,
     host_layout,
     is_bounced,
+    is_sparse,
     pieces,
     placed_for,
     shared_with_host,
@@ -169,15 +171,16 @@ class Transfers:
         destination: str | None = None,
         chunks: Chunks = None,
     ) -> Buffer:
-        """A copy of a peer's buffer, read when this device's command runs; in the same layout unless it overlaps.
+        """A copy of a peer's buffer, read when this device's command runs, in the same layout.
 
-        destination: the form of its memory instead. chunks: one command for each piece.
+        One that overlaps itself or is sparse is packed. destination: the form of its memory instead. chunks: one command
+        for each piece.
         """
         type, strides = buffer.type, buffer.strides
         if buffer.overlaps_itself:
             strides = contiguous_strides(type.shape, type.np.itemsize)
         below, nbytes = span(type, strides)
-        if self.tile or destination is not None:
+        if self.tile or destination is not None or is_sparse(type, nbytes):
             below, strides, nbytes = placed_for(destination, type, *tiles.placed(type, self.tile))
         result = self._allocate(type, below, strides, nbytes, "copy")
         for (_, part), piece in zip(pieces(buffer, chunks), self._pieces(result, chunks, stream), strict=True):
@@ -239,7 +242,19 @@ class Transfers:
         if not self.memory.has_room(nbytes):
             self.queues.synchronize()  # what was released on a stream is free once the stream has come to it
             self.memory.collect()
-        return Buffer(self.memory.allocate(nbytes), type, offset, strides, place)
+        return Buffer(self._storage(nbytes), type, offset, strides, place)
+
+    def _storage(self, nbytes: int) -> Storage:
+        """New memory, or, where a fault is planted, that of another buffer."""
+        memory, given = self.memory, None
+        if memory.exhausted:
+            given = self.hooks.pooled(None, memory, nbytes)
+        if given is None and not memory.has_room(nbytes):
+            given = self.hooks.exhausted(None, memory, nbytes)
+        if given is None:
+            return memory.allocate(nbytes)
+        memory.share(given)
+        return given  # type: ignore[no-any-return]  # of a hook
 
     def _array(self, buffer: Buffer, use: int | str) -> Array:
         return buffer.storage.memory.array(buffer, self.hooks.layout((buffer.offset, buffer.strides), buffer, use))

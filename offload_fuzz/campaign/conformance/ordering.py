@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from offload_fuzz.campaign.conformance.bench import Bench, DeviceRaised, Violation, differs, same_bits
+from offload_fuzz.campaign.conformance.bench import Bench, DeviceRaised, MemoryUsedUp, Violation, differs, same_bits
 from offload_fuzz.campaign.conformance.transfers import LAID_OUT, data, sample
 from offload_fuzz.campaign.loop import Campaign
 from offload_fuzz.campaign.settings import Settings
@@ -20,6 +20,8 @@ CHAIN = 6
 UNKNOWN_OP = "op_that_there_is_not"
 #: Memory that is asked for and given back, and growth of the process that shows that it was kept.
 BLOCK, BLOCKS, LEAK = 1 << 22, 96, 1 << 27
+#: The largest memory that is filled to see what comes after that.
+FILLED = 1 << 25
 CASES, SECONDS = 300, 3.0
 
 
@@ -241,6 +243,38 @@ def after_error(bench: Bench) -> Iterator[Violation]:
         )
         if found:
             yield found
+
+
+def after_full(bench: Bench) -> Iterator[Violation]:
+    """Memory is filled by arrays of an eighth of it; once they are given back there is room for as many again."""
+    memory = bench.features.memory or 0
+    if memory > FILLED:
+        bench.notes.append(f"not looked at: more than {FILLED >> 20} MiB would have to be filled")
+        return
+    dtype = bench.counted or bench.dtypes[0]
+    x = data(dtype, (max(memory // 8 // ArrayType(dtype, ()).np.itemsize, 1),))
+    bench.reset()
+    room: list[int] = []
+    for _ in range(3):
+        held: list[Any] = []
+        try:
+            while len(held) <= 8:
+                held.append(bench.upload(x))
+        except MemoryUsedUp:
+            room.append(len(held))
+        else:
+            yield Violation("9 uploads of an eighth of `memory`", "no exception", "one of `out_of_memory`")
+            return
+        for buffer in held:
+            if found := differs("an array from before memory was used up", bench.download(buffer), np.array(x)):
+                yield found
+        for buffer in held if bench.features.release else ():
+            bench.release(buffer)
+        bench.settle()
+    if min(room) < room[0]:
+        seen, expected = f"room for {room}", f"room for {room[0]} each time"
+        yield Violation("arrays of an eighth of `memory`, three times", seen, expected)
+    bench.reset()
 
 
 # ----------------------------------------------------------------------------------------------------------- speed

@@ -90,6 +90,10 @@ def _releases(bench: Bench) -> str:
     return _declared("release")(bench) or _counting(bench)
 
 
+def _fills(bench: Bench) -> str:
+    return _declared("out_of_memory")(bench) or _declared("memory")(bench)
+
+
 def _peers(bench: Bench) -> str:
     if bench.features.peers is None:
         return "peers is not declared"
@@ -220,6 +224,9 @@ PROMISES: dict[str, Promise] = {p.name: p for p in (
          "raise for an op that the device does not have"),
     _row("errors", "after_error", "after an error the device goes on, and buffers keep their elements",
          ordering.after_error, "raise before anything is issued, and leave streams and memory as they were"),
+
+    _row("errors", "after_full", "after out of memory arrays keep their elements, and what is given back is free",
+         ordering.after_full, "refuse before anything is taken; keep no reference to what the host lets go of", _fills),
 
     _row("speed", "campaign", "a short campaign runs to its end", ordering.campaign,
          "see what `offload-fuzz run DEVICE --max-cases 300` says"),

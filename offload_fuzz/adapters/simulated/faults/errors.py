@@ -57,3 +57,19 @@ def _reversed_source_raises(copies: bool, array: Array) -> bool:
     if any(s < 0 for s in array.strides):
         raise ValueError("at least one stride in the given numpy array is negative")
     return copies
+
+
+@fault("assert_surfaces_late", hook="operand", cls="errors", report="pytorch/pytorch#74079",
+       sentence="A kernel fails an assertion where an operand has one element of 4 axes, and says so at a later call.")
+def _assert_surfaces_late(array: Array, number: int, op: str) -> Array:
+    if array.ndim == 4 and array.size == 1:
+        raise RuntimeError("device-side assert triggered")
+    return array
+
+
+@fault("late_error_swallowed", hook="written", cls="errors", report="sonots/cumo#195",
+       sentence="A kernel for a result of 33 rows or more does not start, and its error is thrown away.")
+def _late_error_swallowed(
+    write: bool, buffer: Buffer, op: str, operands: Sequence[Buffer], in_place: bool
+) -> bool:
+    return write and not (buffer.type.ndim > 0 and buffer.type.shape[0] > 32)

@@ -11,7 +11,7 @@ from attrs import evolve
 
 from offload_fuzz.adapters.simulated.faults.parts import unwritten_from
 from offload_fuzz.adapters.simulated.faults.table import fault, result_fault
-from offload_fuzz.adapters.simulated.memory import Buffer, Layout, Storage, span
+from offload_fuzz.adapters.simulated.memory import Buffer, Layout, Memory, Storage, span
 from offload_fuzz.adapters.simulated.views import VIEWS
 from offload_fuzz.ops.base import find_op
 from offload_fuzz.types import Array
@@ -108,3 +108,24 @@ def _freed_early_untouched(when: str) -> str:
        sentence="A view, but for a reshape, keeps no base alive: the memory is free once the host lets go of the base.")
 def _view_without_its_base(storage: Storage, op: str) -> Storage:
     return storage if op == "reshape" else evolve(storage)
+
+
+@fault("exhausted_memory_lost", hook="exhausted", cls="memory", report="pytorch/pytorch#27600",
+       profile="simulated.tight",
+       sentence="What is allocated when an allocation does not fit stays taken for good, whoever releases it.")
+def _exhausted_memory_lost(given: Storage | None, memory: Memory, nbytes: int) -> Storage | None:
+    memory.lost += memory.in_use
+    return given
+
+
+@fault("exhausted_pool_stale", hook="pooled", cls="memory", report="ROCm/legacy-rocm-build#6603",
+       profile="simulated.tight",
+       sentence="Once an allocation did not fit, the pool hands out blocks that others still hold.")
+def _exhausted_pool_stale(given: Storage | None, memory: Memory, nbytes: int) -> Storage | None:
+    return given or memory.youngest(nbytes)
+
+
+@fault("exhausted_unchecked", hook="exhausted", cls="memory", report="cupy/cupy#9899", profile="simulated.tight",
+       sentence="An allocation that does not fit is not reported, where memory of another buffer has the size.")
+def _exhausted_unchecked(given: Storage | None, memory: Memory, nbytes: int) -> Storage | None:
+    return given or memory.youngest(nbytes)

@@ -34,7 +34,8 @@ class Fault:
 
     report: a public report of the like, as owner/repository#number; empty where none is known. needs: the freedoms of
     the plan without which it cannot show, beside `device`, which every fault needs. inside: whether it needs the memory
-    of the simulated device, so that it cannot be planted around another (`adapters/faulty.py`).
+    of the simulated device, so that it cannot be planted around another (`adapters/faulty.py`). profile: the simulated
+    devices that show it, which have all that `simulated` has.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Fault:
     report: str = ""
     needs: tuple[str, ...] = ()
     inside: bool = False
+    profile: str = "simulated"
 
     @property
     def devices(self) -> int:
@@ -56,7 +58,15 @@ FAULTS: dict[str, Fault] = {}
 
 
 def fault(
-    name: str, *, hook: str, cls: str, sentence: str, report: str = "", needs: Sequence[str] = (), inside: bool = False
+    name: str,
+    *,
+    hook: str,
+    cls: str,
+    sentence: str,
+    report: str = "",
+    needs: Sequence[str] = (),
+    inside: bool = False,
+    profile: str = "simulated",
 ) -> Callable[[HookFunction], HookFunction]:
     """Register the decorated function as a fault.
 
@@ -74,7 +84,7 @@ def fault(
         raise UsageError(f"fault is called {name!r} but should have its own name, lowercase_with_underscores [{where}]")
 
     def decorate(function: HookFunction) -> HookFunction:
-        FAULTS[name] = Fault(name, hook, function, cls, sentence, report, tuple(needs), inside)
+        FAULTS[name] = Fault(name, hook, function, cls, sentence, report, tuple(needs), inside, profile)
         return function
 
     return decorate
