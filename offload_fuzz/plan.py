@@ -79,6 +79,7 @@ FREEDOMS: dict[str, Freedom] = {
         Freedom("order", "schedule", (0, 1, 2, 3), "", "independent nodes in order {choice}"),
         Freedom("sync", "schedule", ("full", "minimal", "early-event"), "", "{choice} synchronisation"),
         Freedom("repeat", "schedule", (1, 2), "", "run {choice} times"),
+        Freedom("company", "schedule", ("alone", "before", "interleaved"), "", "a second program {choice}"),
         Freedom("readback", "schedule", (False, True), "", "every result read back as it is computed"),
     )
 }

@@ -230,7 +230,8 @@ class Schedule:
     """commands: in host issue order. buffers: by number. inputs: the host buffers that hold the program's inputs.
 
     results: the host buffers of the outputs. probes: (value, host buffer) pairs read back for the local judge.
-    regions: the values that were compiled together, region by region.
+    regions: the values that were compiled together, region by region. company: the host buffers that hold the inputs
+    of a second program, the companion, whose results nobody judges (`company`).
     """
 
     commands: tuple[Command, ...]
@@ -239,3 +240,9 @@ class Schedule:
     results: tuple[int, ...]
     probes: tuple[tuple[int, int], ...] = ()
     regions: tuple[tuple[int, ...], ...] = ()
+    company: tuple[int, ...] = ()
+
+    @property
+    def own(self) -> int:
+        """How many buffers are those of the program itself; its companion has the later ones."""
+        return len(self.buffers) // 2 if self.company else len(self.buffers)

@@ -17,6 +17,7 @@ DESTINATIONS = FREEDOMS["destination"].choices
 HOST_FORMS = ("alignment", "readonly", "paging")
 UPDATES = FREEDOMS["update"].choices
 DELAYS = FREEDOMS["delay"].choices
+COMPANY = FREEDOMS["company"].choices
 #: Bytes of decisions that one node's modes take at most (three operands).
 MODE_BYTES = 40
 
@@ -120,6 +121,8 @@ def schedule_modes(out: dict[Key, Any], program_returns: int, outputs: int, choi
             out["transfer", (program_returns, k)] = "shared"
         if choices.chance(12):
             out["destination", (program_returns, k)] = DESTINATIONS[1 + choices.below(2)]
+    if choices.chance(9):
+        out["company", ()] = COMPANY[1 + choices.below(len(COMPANY) - 1)]
     return seed
 
 

@@ -76,7 +76,7 @@ def is_arranged(value: Array, layout: str) -> bool:
 
 def walked(case: Case, plan: Plan, places: tuple[Place, ...]) -> set[Cell]:
     """The cells that the commands of a schedule go through: what each transfer carries, and which op uses that."""
-    schedule = lower(case.program, plan, places)
+    schedule = lower(case.program, plan.without(("company", ())), places)  # cells are of the program itself
     assert case.values is not None
     value_in = dict(zip(schedule.inputs, range(len(case.program.inputs)), strict=True))
     made: dict[int, tuple[int, str]] = {}  # device buffer -> place and op that made it

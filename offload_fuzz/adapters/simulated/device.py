@@ -254,6 +254,7 @@ class Simulated(Transfers):
             counted.ran(launch, place, operands, [t.type for t in targets])
             if deeds[0] is not None:
                 counted.check(operands, seen, deeds[0])
+            arrays = self.hooks.captured(arrays, steps, self.scratch)
             found = regions.run(steps, arrays, results, self.draws, self.hooks.fused)
             for target, deed, result in zip(targets, deeds, self.hooks.region_results(found), strict=True):
                 if result is not None:

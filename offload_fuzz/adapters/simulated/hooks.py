@@ -68,6 +68,8 @@ HOOKS: dict[str, Hook] = {
         Hook("direct", "True, op", "a kernel has no workspace that another stream's kernel writes"),
         Hook("written", "True, buffer, op, operands, in_place", "a kernel writes its whole result to memory"),
         # compiled regions; a step: op row, numbers of its operands, attributes, type
+        Hook("captured", "arrays, steps, scratch", "a compiled region is run on what it is given; scratch: a dict, "
+             "empty in each run"),
         Hook("fused", "value, number, steps, values", "inside a region each step has the value that it has alone"),
         Hook("region_target", "None, type, operands", "a result of a region goes to fresh memory"),
         Hook("region_results", "arrays", "a region writes each result to its own buffer; None: it is not written"),
