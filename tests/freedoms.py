@@ -25,6 +25,6 @@ def varied_case(device: str) -> Case:
         ("update", (v1,)): "strided view", ("update", (v3,)): "out", ("update", (v5,)): "view",
         ("lifetime", (v1,)): "dropped", ("destination", (v1, 0)): "strided", ("paging", (v1, 0)): "across",
         ("transfer", (v4, 0)): "shared", ("destination", (program.returns, 0)): "offset", ("delay", (v3,)): "launch",
-        ("sync", ()): "minimal", ("company", ()): "interleaved",
+        ("sync", ()): "minimal",
     }  # fmt: skip  # a plan
     return Case(program, Plan(choices), (device,))
