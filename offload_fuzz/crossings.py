@@ -33,6 +33,7 @@ class Crossings(Lowering):
         private = "overwrite" in choices or shaped(choices)
         plain = transfer == "blocking" and route == "direct" and not private and "destination" not in choices
         if plain and (o, place) in self.copies:
+            self.overwrite_late(o, place)
             return self.copies[o, place]
         to = choices.get("destination")
         between = at != HOST and place != HOST
@@ -47,8 +48,8 @@ class Crossings(Lowering):
                 b = self.arrange(o, b, choices) if shaped(choices) else b
             else:
                 source = self.arrange(o, b, choices) if private else b
-                b = self.upload(o, source, queue, transfer, "overwrite" in choices, to)
-        if plain:
+                b = self.upload(o, source, queue, transfer, choices.get("overwrite"), to)
+        if plain or (len(choices) == 1 and choices.get("overwrite") == "late"):
             self.copies[o, place] = b
         return b
 
@@ -65,7 +66,7 @@ class Crossings(Lowering):
         self.issue(HOST_QUEUE, command, [source], [target], True)
         return target
 
-    def upload(self, o: int, source: int, queue: Queue, transfer: str, overwrite: bool, to: str | None) -> int:
+    def upload(self, o: int, source: int, queue: Queue, transfer: str, when: Any, to: str | None) -> int:
         role = self.roles[queue[0]]
         blocking = transfer != "async" or not role.asynchronous
         share = transfer == "shared" and role.shared is not None
@@ -83,18 +84,34 @@ class Crossings(Lowering):
         if form is not None and form.layout == "broadcast":
             self.protected.add(storage)
         self.owner.setdefault(storage, (target, queue))
-        if overwrite and not shares and form is not None and not form.readonly:
-            self.overwrite(source, queue, blocking, free)
+        if when and not shares and form is not None and not form.readonly:
+            if when == "late":
+                self.late.setdefault((o, queue[0]), []).append(source)
+            else:
+                self.overwrite(source, queue, blocking, free, when == "after a wait")
         return target
 
-    def overwrite(self, source: int, queue: Queue, blocking: bool, free: str) -> None:
-        """Overwrite a private host source as soon as the device's promise makes that lawful."""
-        if free == "completion" and not blocking and self.host_saw.get(queue, 0) < self.issued[queue]:
+    def overwrite(self, source: int, queue: Queue, blocking: bool, free: str, wait: bool) -> None:
+        """Overwrite a private host source as soon as the device's promise makes that lawful.
+
+        wait: once the host has waited for the queue, whether or not it has to.
+        """
+        if wait and self.roles[queue[0]].streams:
+            self.synchronize(queue)
+        elif free == "completion" and not blocking and self.host_saw.get(queue, 0) < self.issued[queue]:
             event = self.events
             self.events += 1
             self.commands.append(s.Record(*queue, event))
             self.commands.append(s.SynchronizeEvent(queue[0], event))
         self.commands.append(s.Overwrite(source))
+
+    def overwrite_late(self, o: int, place: int) -> None:
+        """Overwrite the host sources of value `o` on a place, once all that was issued there is done."""
+        sources = self.late.pop((o, place), ())
+        for queue in self.roles[place].queues if sources else ():
+            if self.host_saw.get(queue, 0) < self.issued.get(queue, 0):
+                self.synchronize(queue)
+        self.commands += [s.Overwrite(source) for source in sources]
 
     def download(self, o: int, source: int, transfer: str, to: str | None = None) -> int:
         queue = self.queue_of(source)

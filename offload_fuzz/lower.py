@@ -48,6 +48,8 @@ class _Lowering(Crossings):
                 compiled.append(group)
                 region(self, group, first)
         self.delay = ""
+        for site in list(self.late):
+            self.overwrite_late(*site)
         results = [self.result(k, v) for k, v in enumerate(program.outputs)]
         for b in results:
             self.order(HOST_QUEUE, self.ready[b])

@@ -75,7 +75,13 @@ FREEDOMS: dict[str, Freedom] = {
         Freedom("alignment", "operand", (64, "element"), "", "{operand} aligned to its element only, not to 64 bytes"),
         Freedom("paging", "operand", ("any", "across"), "", "{operand} lies {choice} the border of two pages"),
         Freedom("readonly", "operand", (False, True), "", "{operand} in a read-only host array"),
-        Freedom("overwrite", "edge", (False, True), "source_free", "source of {operand} overwritten once free"),
+        Freedom(
+            "overwrite",
+            "edge",
+            (False, True, "after a wait", "late"),  # True: at once
+            "source_free",
+            "source of {operand} overwritten {choice}",
+        ),
         Freedom("order", "schedule", (0, 1, 2, 3), "", "independent nodes in order {choice}"),
         Freedom("sync", "schedule", ("full", "minimal", "early-event"), "", "{choice} synchronisation"),
         Freedom("repeat", "schedule", (1, 2), "", "run {choice} times"),
@@ -171,5 +177,5 @@ def describe(program: Program, key: Key, choice: Any) -> str:
         node = program.node_of(user) if user != program.returns else None
         operands = program.outputs if node is None else node.operands
         operand = f"v{operands[at[0]]}"
-    shown = choice - 1 if name == "device" else choice
+    shown = choice - 1 if name == "device" else "once free" if choice is True else choice
     return f"{who}: {freedom.phrase.format(choice=shown, operand=operand)}"

@@ -16,6 +16,7 @@ DESTINATIONS = FREEDOMS["destination"].choices
 #: Freedoms of a host array beside its layout.
 HOST_FORMS = ("alignment", "readonly", "paging")
 UPDATES = FREEDOMS["update"].choices
+OVERWRITES = (True, "after a wait", "late", "late")
 DELAYS = FREEDOMS["delay"].choices
 COMPANY = FREEDOMS["company"].choices
 #: Bytes of decisions that one node's modes take at most (three operands).
@@ -83,7 +84,7 @@ def crossing(
         if way in mover.destination and choices.chance(16):
             out["destination", site] = DESTINATIONS[1 + choices.below(2)]
         if role and via_host and choices.chance(18) and mover.source_free:
-            out["overwrite", site] = True
+            out["overwrite", site] = OVERWRITES[choices.below(len(OVERWRITES))]
     elif role:
         return
     if not via_host or not choices.chance(30 if home != role else 12):

@@ -26,6 +26,7 @@ ONLY = {
     "transfer": "export_offset_dropped",
     "paging": "second_page_lost",
     "lifetime": "view_without_its_base",
+    "overwrite": "clean_upload_evicted",
     "company": "region_keeps_constant",
 }
 #: Choices that take more than the two devices of a default campaign, or features that no simulated device has.

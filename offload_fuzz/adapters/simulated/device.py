@@ -74,6 +74,7 @@ class Simulated(Transfers):
         self.draws = Draws(0, self.accumulators)
         self.counted = Ledger(self.name)
         self.scratch: dict[str, Any] = {}
+        self.evictable = {}
         self._instructions: dict[Hashable, Instruction] = {}
 
     def reset(self, seed: int, order: str | None = None) -> None:
@@ -83,6 +84,7 @@ class Simulated(Transfers):
         drawn = DRAWN_ORDERS[self.draws.below(len(DRAWN_ORDERS))] if seed else "eager"
         self.memory.reset()
         self.scratch.clear()
+        self.evictable.clear()
         self.queues.reset(order or drawn, Draws(~seed))
 
     # ------------------------------------------------------------------------------------------------------ memory
@@ -158,6 +160,8 @@ class Simulated(Transfers):
         def compute() -> Any:
             arrays = [hooks.operand(self._array(b, i), i, op) for i, b in enumerate(read)]
             noted()
+            if self.evictable:
+                self._evict(operands)
             if instruction.flushes:
                 arrays = [flushed(x, self.flushes, self.draws) for x in arrays]
             result = instruction.kernel(arrays, attributes, lawful_type, self.draws)

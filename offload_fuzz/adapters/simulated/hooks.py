@@ -36,6 +36,8 @@ HOOKS: dict[str, Hook] = {
              "buffer: the device's"),
         Hook("arrives", "'completion'", "an asynchronous upload has read the host array when it is complete"),
         Hook("copies", "True, array", "an upload copies the host array; the device never shares its memory"),
+        Hook("evicted", "False, array", "what was uploaded stays on the device; True: once a kernel has read it, "
+             "it is given up where the host array is the same still, from which its next use reads it"),
         Hook("host_target", "array, scratch", "a download fills a new host array; scratch: a dict, empty in each run"),
         Hook("exported", "(offset, strides), buffer", "a host array in device memory has the buffer's own layout"),
         Hook("host_waits", "True, kind", "a blocking transfer returns when it is complete"),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,7 @@ class Transfers:
     queues: Queues
     tile: tuple[int, int] | None
     scratch: dict[str, Any]
+    evictable: dict[int, tuple[Buffer, Array]]  # by address: an upload and the host array that it was read from
 
     def upload(self, array: Array, *, stream: int = 0, blocking: bool = True, destination: str | None = None) -> Buffer:
         """A buffer of the host array's own layout, or as `destination` says; a DMA command reads the array later."""
@@ -74,6 +76,8 @@ class Transfers:
 
         at_once = blocking or self.hooks.arrives("completion") == "completion"
         self._issue(stream, transfer if at_once else put_off, blocking, "upload")
+        if self.hooks.evicted(False, array):
+            self.evictable[buffer.storage.address] = (buffer, array)
         if deed is not None:
             counted.flies(array, deed)
         return buffer
@@ -160,6 +164,19 @@ class Transfers:
         kept = np.ascontiguousarray(target).reshape(-1).view(np.uint8).copy()
         kept[:moved] = np.ascontiguousarray(source).reshape(-1).view(np.uint8)[:moved]
         target[...] = kept.view(target.dtype).reshape(target.shape)
+
+    def _evict(self, operands: Sequence[Buffer]) -> None:
+        """Give up the uploads among operands that are as the host has them; only a fault makes any `evictable`."""
+        for address in {b.storage.address for b in operands}:
+            buffer, array = self.evictable.pop(address, (None, None))
+            if buffer is None or array is None or buffer.storage not in [b.storage for b in operands]:
+                continue
+            held = self._array(buffer, WRITTEN)
+            if held.tobytes() == array.tobytes():
+                self.memory.arriving[address] = partial(self._read_again, buffer, array)
+
+    def _read_again(self, buffer: Buffer, array: Array) -> None:
+        self._array(buffer, WRITTEN)[...] = array
 
     # ------------------------------------------------------------------------------------------------------ memory
     def _allocate(self, type: ArrayType, offset: int, strides: Strides, nbytes: int, kind: str, op: str = "") -> Buffer:
