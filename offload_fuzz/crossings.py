@@ -29,6 +29,8 @@ class Crossings(Lowering):
         choices = self.sites.get((v, k), NONE)
         if at == place:
             return self.arrange(o, source, choices) if place == HOST and shaped(choices) else source
+        if "constant" in choices and self.is_constant(v, o, place, choices):
+            return source
         transfer, route = choices.get("transfer", "blocking"), choices.get("route", "direct")
         private = "overwrite" in choices or shaped(choices)
         plain = transfer == "blocking" and route == "direct" and not private and "destination" not in choices
@@ -52,6 +54,12 @@ class Crossings(Lowering):
         if plain or (len(choices) == 1 and choices.get("overwrite") == "late"):
             self.copies[o, place] = b
         return b
+
+    def is_constant(self, v: int, o: int, place: int, choices: Mapping[str, Any]) -> bool:
+        """Whether user `v` is given the input `o` itself: a result that may alias it, or another choice, forbids it."""
+        node, role = self.program.node_of(v), self.roles[place]
+        there = role.constants and len(choices) == 1 and o < len(self.program.inputs)
+        return there and node is not None and role.alias_of(node.op) == "fresh"
 
     def arrange(self, o: int, source: int, choices: Mapping[str, Any]) -> int:
         """A host array of value `o` in the form that `choices` give."""

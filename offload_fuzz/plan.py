@@ -65,6 +65,7 @@ FREEDOMS: dict[str, Freedom] = {
         Freedom(
             "destination", "edge", ("own", "offset", "strided"), "destination", "{operand} arrives in {choice} memory"
         ),
+        Freedom("constant", "operand", (False, True), "constants", "{operand} is a constant of the kernel"),
         Freedom(
             "layout",
             "operand",

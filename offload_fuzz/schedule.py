@@ -102,7 +102,8 @@ class Launch:
     in_place: the operand's position whose storage `target` is, else None. view: `target` is (or may be) a view of the
     bytes of an operand, whose storage it shares; nothing is written there. donated: the operand's position whose memory
     the device is given, which releases it as `Release` does; else None. update: how the result comes to its own memory,
-    a choice of the freedom of that name; None: as the device likes.
+    a choice of the freedom of that name; None: as the device likes. An operand that is a buffer of the host, on another
+    place, is a constant: an input of the program, which is built into the kernel.
     """
 
     place: int

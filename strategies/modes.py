@@ -67,6 +67,9 @@ def crossing(
     choices: Choices,
 ) -> None:
     """Add the choices of one operand of `dtype` that goes from role `home` to `role`."""
+    if not home and role and places[role].features.constants and choices.chance(4):
+        out["constant", site] = True  # and crosses in no other way
+        return
     via_host = home == 0 or role == 0 or not _peers(places, home, role)
     if home and role and home != role and choices.chance(36):
         third = relay(tuple(places), home, role, dtype) is not None

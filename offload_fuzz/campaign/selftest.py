@@ -38,6 +38,7 @@ FEATURES: dict[str, Callable[[Features], bool]] = {
     "update": lambda f: any(f.update.values()),
     "destination": lambda f: bool(f.destination),
     "drop": lambda f: f.drop,
+    "constants": lambda f: f.constants,
     "peers": lambda f: f.peers is not None,
     "transfers": lambda f: "async" in f.transfers,
     "source_free": lambda f: any(when in ("return", "completion") for when in f.source_free.values()),

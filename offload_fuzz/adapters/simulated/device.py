@@ -112,7 +112,7 @@ class Simulated(Transfers):
     def launch(
         self,
         op: str,
-        operands: Sequence[Buffer],
+        operands: Sequence[Any],
         attributes: Mapping[str, Any],
         *,
         stream: int = 0,
@@ -125,7 +125,9 @@ class Simulated(Transfers):
         An `out` that cannot hold the result, as two of its elements share their bytes, is left alone. A donated operand
         is freed after the kernel, unless the result is a view of it. update: "assign" computes into memory of its own
         and copies from there, but setitem, and "view", write the region of a copy; views lie in larger memory.
+        Host arrays among the operands are constants.
         """
+        operands = [b if isinstance(b, Buffer) else self._constant(b, stream) for b in operands]
         instruction = self._instruction(op, tuple([b.type for b in operands]), attributes)
         type, hooks = instruction.type, self.hooks
         refusal = hooks.accepts(None, op, operands)
@@ -228,12 +230,13 @@ class Simulated(Transfers):
     def launch_compiled(
         self,
         nodes: Sequence[tuple[str, Sequence[int], Mapping[str, Any]]],
-        operands: Sequence[Buffer],
+        operands: Sequence[Any],
         results: Sequence[int],
         *,
         stream: int = 0,
     ) -> list[Buffer]:
         """One buffer for each of `results`, all written by one kernel that runs the nodes as a compiled region."""
+        operands = [b if isinstance(b, Buffer) else self._constant(b, stream) for b in operands]
         counted, types = self.counted, [b.type for b in operands]
         launch, seen = counted.launched(), counted.seen(operands)
         steps: list[regions.Step] = []

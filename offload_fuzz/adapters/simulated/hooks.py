@@ -36,6 +36,7 @@ HOOKS: dict[str, Hook] = {
              "buffer: the device's"),
         Hook("arrives", "'completion'", "an asynchronous upload has read the host array when it is complete"),
         Hook("copies", "True, array", "an upload copies the host array; the device never shares its memory"),
+        Hook("constant", "array", "a kernel has every bit of a constant built in"),
         Hook("evicted", "False, array", "what was uploaded stays on the device; True: once a kernel has read it, "
              "it is given up where the host array is the same still, from which its next use reads it"),
         Hook("host_target", "array, scratch", "a download fills a new host array; scratch: a dict, empty in each run"),

@@ -186,6 +186,7 @@ def features_of(profile: Profile, name: str, index: int = 0) -> Features:
         delay=not profile.blocking,
         drop=True,
         export=True,
+        constants=True,
         source_free={"blocking": "return", "async": "completion"},
         aliasing=ALIASING,
         deterministic=False,

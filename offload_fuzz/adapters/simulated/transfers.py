@@ -25,7 +25,7 @@ from offload_fuzz.adapters.simulated.memory import (
     span,
 )
 from offload_fuzz.adapters.simulated.queues import Queues, finish
-from offload_fuzz.types import NAMES, Array, ArrayType
+from offload_fuzz.types import NAMES, Array, ArrayType, type_of
 
 UNFILLED = 0xFF  # what a downloaded array holds until its transfer has run: NaN in every float dtype
 WRITTEN = -1  # the use of a buffer that a kernel writes
@@ -164,6 +164,17 @@ class Transfers:
         kept = np.ascontiguousarray(target).reshape(-1).view(np.uint8).copy()
         kept[:moved] = np.ascontiguousarray(source).reshape(-1).view(np.uint8)[:moved]
         target[...] = kept.view(target.dtype).reshape(target.shape)
+
+    def _constant(self, array: Array, stream: int) -> Buffer:
+        """What a kernel finds of a host array that is built into it: no transfer carries it."""
+        held: Array = self.hooks.constant(array)
+        type = type_of(held)
+        buffer = self._allocate(type, 0, *tiles.placed(type, self.tile), "constant")
+        deed = self.counted.writing("constant", stream, None, buffer)
+        self._array(buffer, WRITTEN)[...] = held
+        if deed is not None:
+            self.counted.wrote(buffer.storage, deed)
+        return buffer
 
     def _evict(self, operands: Sequence[Buffer]) -> None:
         """Give up the uploads among operands that are as the host has them; only a fault makes any `evictable`."""

@@ -17,6 +17,14 @@ TRUNCATED = ("add", "subtract", "multiply", "divide", "square", "astype")
 # fmt: off
 
 
+@fault("constant_written_short", hook="constant", cls="precision", needs=("constant",), report="apache/tvm#17276",
+       sentence="A floating constant is written into the source of its kernel with 2 digits (7 in the report).")
+def _constant_written_short(array: Array) -> Array:
+    if array.dtype not in (np.float32, np.float64):
+        return array
+    return np.array([float(f"{x:.1e}") for x in array.reshape(-1).tolist()], array.dtype).reshape(array.shape)
+
+
 @result_fault("float32_in_float16", "add subtract multiply divide square matmul", "precision",
                "tensorflow/tensorflow#43393", "float32 arithmetic is done in float16.")
 def _float32_in_float16(result: Any, operands: Sequence[Array], attributes: Mapping[str, Any]) -> Any:
