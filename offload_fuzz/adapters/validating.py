@@ -136,7 +136,7 @@ class ValidatingDevice:
     def launch(
         self,
         op: str,
-        operands: Sequence[Checked],
+        operands: Sequence[Any],
         attributes: Mapping[str, Any],
         out: Checked | None = None,
         donate: int | None = None,
@@ -186,7 +186,7 @@ class ValidatingDevice:
     def launch_compiled(
         self,
         nodes: Sequence[tuple[str, Sequence[int], Mapping[str, Any]]],
-        operands: Sequence[Checked],
+        operands: Sequence[Any],
         results: Sequence[int],
         **modes: Any,
     ) -> list[Checked]:
