@@ -46,12 +46,15 @@ class Crossings(Lowering):
         choices = self.sites.get((v, k), NONE)
         if at == place:
             return self.arrange(o, source, choices) if place == HOST and shaped(choices) else source
+        if "constant" in choices and self.is_constant(v, o, place, choices):
+            return source
         transfer, route = choices.get("transfer", "blocking"), choices.get("route", "direct")
         pinned = "pinned" in choices and self.roles[place].pinned is not None
         private = "overwrite" in choices or shaped(choices) or pinned
         plain = transfer == "blocking" and route == "direct" and not private and "destination" not in choices
         plain = plain and "chunks" not in choices
         if plain and (o, place) in self.copies:
+            self.overwrite_late(o, place)
             return self.copies[o, place]
         to, cut = choices.get("destination"), choices.get("chunks", "whole")
         between = at != HOST and place != HOST
@@ -67,9 +70,15 @@ class Crossings(Lowering):
             else:
                 source = self.arrange(o, b, choices, place if pinned else HOST) if private else b
                 b = self.upload(o, source, queue, transfer, choices, pinned)
-        if plain:
+        if plain or (len(choices) == 1 and choices.get("overwrite") == "late"):
             self.copies[o, place] = b
         return b
+
+    def is_constant(self, v: int, o: int, place: int, choices: Mapping[str, Any]) -> bool:
+        """Whether user `v` is given the input `o` itself: a result that may alias it, or another choice, forbids it."""
+        node, role = self.program.node_of(v), self.roles[place]
+        there = role.constants and len(choices) == 1 and o < len(self.program.inputs)
+        return there and node is not None and role.alias_of(node.op) == "fresh"
 
     def arrange(self, o: int, source: int, choices: Mapping[str, Any], pinned: int = HOST) -> int:
         """A host array of value `o` in the form that `choices` give, in memory that place `pinned` has page-locked."""
@@ -111,18 +120,35 @@ class Crossings(Lowering):
         if form is not None and form.layout == "broadcast":
             self.protected.add(storage)
         self.owner.setdefault(storage, (target, queue))
-        if "overwrite" in choices and not shares and form is not None and not form.readonly:
-            self.overwrite(source, queue, blocking, free)
+        when = choices.get("overwrite")
+        if when and not shares and form is not None and not form.readonly:
+            if when == "late":
+                self.late.setdefault((o, queue[0]), []).append(source)
+            else:
+                self.overwrite(source, queue, blocking, free, when == "after a wait")
         return target
 
-    def overwrite(self, source: int, queue: Queue, blocking: bool, free: str) -> None:
-        """Overwrite a private host source as soon as the device's promise makes that lawful."""
-        if free == "completion" and not blocking and self.host_saw.get(queue, 0) < self.issued[queue]:
+    def overwrite(self, source: int, queue: Queue, blocking: bool, free: str, wait: bool) -> None:
+        """Overwrite a private host source as soon as the device's promise makes that lawful.
+
+        wait: once the host has waited for the queue, whether or not it has to.
+        """
+        if wait and self.roles[queue[0]].streams:
+            self.synchronize(queue)
+        elif free == "completion" and not blocking and self.host_saw.get(queue, 0) < self.issued[queue]:
             event = self.events
             self.events += 1
             self.commands.append(s.Record(*queue, event))
             self.commands.append(s.SynchronizeEvent(queue[0], event))
         self.commands.append(s.Overwrite(source))
+
+    def overwrite_late(self, o: int, place: int) -> None:
+        """Overwrite the host sources of value `o` on a place, once all that was issued there is done."""
+        sources = self.late.pop((o, place), ())
+        for queue in self.roles[place].queues if sources else ():
+            if self.host_saw.get(queue, 0) < self.issued.get(queue, 0):
+                self.synchronize(queue)
+        self.commands += [s.Overwrite(source) for source in sources]
 
     def download(self, o: int, source: int, transfer: str, to: str | None = None, cut: str = "whole") -> int:
         queue = self.queue_of(source)

@@ -38,6 +38,7 @@ Everything else is optional and declared in `features`; only then are further ar
     compile          launch_compiled(nodes, operands, results, stream=...) -> list of buffers: runs several ops as one.
                      nodes: list of (op, numbers, attributes), where number i < len(operands) is operands[i] and node j
                      makes number len(operands) + j; results: the numbers to give back, in fresh memory
+    constants        `launch` and `launch_compiled` may be given NumPy arrays among operands: constants of the kernel
     ledger: names    ledger() -> dict of what the device itself counted since `reset`, below its runtime, by name:
                      "transfers": list of (kind, bytes of elements) of all that were done, kind upload, download or
                      copy; "launches": for each call of a launch, in order, the name of the place where it ran, as
@@ -125,6 +126,7 @@ class Features:
     delay: bool = False
     drop: bool = False
     export: bool = False
+    constants: bool = False
     source_free: Mapping[str, str] = field(factory=dict)
     aliasing: Mapping[str, str] = field(factory=dict)
     deterministic: bool = False

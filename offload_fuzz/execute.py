@@ -9,6 +9,7 @@ import numpy as np
 from attrs import field, frozen
 
 from offload_fuzz import schedule as s
+from offload_fuzz.company import company_of
 from offload_fuzz.device import Place
 from offload_fuzz.errors import AdapterError
 from offload_fuzz.failure import Failure, Recovery, failure_of
@@ -333,9 +334,12 @@ def execute(
         if reset is not None:
             reset(seed)
     ports = [_Port(place, fresh) for place in places]
+    company = company_of(program) if schedule.company else ()
     for _ in range(repeat):
         x = _Execution(schedule, ports)
         for b, array in zip(schedule.inputs, program.inputs, strict=True):
+            x.registers[b] = array
+        for b, array in zip(schedule.company, company, strict=True):
             x.registers[b] = array
         command: s.Command | None = None
         try:

@@ -106,7 +106,7 @@ class Ledger:
 
 def values_of(schedule: s.Schedule) -> dict[int, int]:
     """buffer -> the value that it holds, as far as the schedule says."""
-    found = {b: v for v, b in enumerate(schedule.inputs)}
+    found = {b: v for inputs in (schedule.inputs, schedule.company) for v, b in enumerate(inputs)}
     for c in schedule.commands:
         if isinstance(c, s.Launch):
             found[c.target] = c.value

@@ -112,7 +112,8 @@ class Launch:
     in_place: the operand's position whose storage `target` is, else None. view: `target` is (or may be) a view of the
     bytes of an operand, whose storage it shares; nothing is written there. donated: the operand's position whose memory
     the device is given, which releases it as `Release` does; else None. update: how the result comes to its own memory,
-    a choice of the freedom of that name; None: as the device likes.
+    a choice of the freedom of that name; None: as the device likes. An operand that is a buffer of the host, on another
+    place, is a constant: an input of the program, which is built into the kernel.
     """
 
     place: int
@@ -240,7 +241,8 @@ class Schedule:
     """commands: in host issue order. buffers: by number. inputs: the host buffers that hold the program's inputs.
 
     results: the host buffers of the outputs. probes: (value, host buffer) pairs read back for the local judge.
-    regions: the values that were compiled together, region by region.
+    regions: the values that were compiled together, region by region. company: the host buffers that hold the inputs
+    of a second program, the companion, whose results nobody judges (`company`).
     """
 
     commands: tuple[Command, ...]
@@ -249,3 +251,9 @@ class Schedule:
     results: tuple[int, ...]
     probes: tuple[tuple[int, int], ...] = ()
     regions: tuple[tuple[int, ...], ...] = ()
+    company: tuple[int, ...] = ()
+
+    @property
+    def own(self) -> int:
+        """How many buffers are those of the program itself; its companion has the later ones."""
+        return len(self.buffers) // 2 if self.company else len(self.buffers)

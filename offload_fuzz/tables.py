@@ -19,6 +19,7 @@ class Role:
         "alias_of",
         "asynchronous",
         "chunks",
+        "constants",
         "delay",
         "destination",
         "donate",
@@ -48,7 +49,7 @@ class Role:
         self.destination, self.drop = f.destination, f.drop and number > 0
         self.chunks = f.chunks
         self.pinned = f.free_after("pinned") if f.pinned and number else None
-        self.export = f.export
+        self.export, self.constants = f.export, f.constants and number > 0
         self.update = f.update if number else {}
         self.donate, self.delay = f.donate, f.delay and f.streams > 0
 

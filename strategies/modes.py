@@ -17,7 +17,9 @@ DESTINATIONS = FREEDOMS["destination"].choices
 HOST_FORMS = ("alignment", "readonly", "paging")
 CHUNKS = FREEDOMS["chunks"].choices
 UPDATES = FREEDOMS["update"].choices
+OVERWRITES = (True, "after a wait", "late", "late")
 DELAYS = FREEDOMS["delay"].choices
+COMPANY = FREEDOMS["company"].choices
 #: Bytes of decisions that one node's modes take at most (three operands).
 MODE_BYTES = 52
 
@@ -66,6 +68,9 @@ def crossing(
     choices: Choices,
 ) -> None:
     """Add the choices of one operand of `dtype` that goes from role `home` to `role`."""
+    if not home and role and places[role].features.constants and choices.chance(4):
+        out["constant", site] = True  # and crosses in no other way
+        return
     via_host = home == 0 or role == 0 or not _peers(places, home, role)
     if home and role and home != role and choices.chance(36):
         third = relay(tuple(places), home, role, dtype) is not None
@@ -85,7 +90,7 @@ def crossing(
         if way in mover.chunks and choices.chance(16):
             out["chunks", site] = CHUNKS[1 + choices.below(2)]
         if role and via_host and choices.chance(18) and mover.source_free:
-            out["overwrite", site] = True
+            out["overwrite", site] = OVERWRITES[choices.below(len(OVERWRITES))]
         if role and via_host and mover.pinned and choices.chance(16):
             out["pinned", site] = True
     elif role:
@@ -127,6 +132,8 @@ def schedule_modes(out: dict[Key, Any], program_returns: int, outputs: int, choi
             out["destination", (program_returns, k)] = DESTINATIONS[1 + choices.below(2)]
         if choices.chance(12):
             out["chunks", (program_returns, k)] = CHUNKS[1 + choices.below(2)]
+    if choices.chance(9):
+        out["company", ()] = COMPANY[1 + choices.below(len(COMPANY) - 1)]
     return seed
 
 

@@ -163,7 +163,7 @@ class ValidatingDevice:
     def launch(
         self,
         op: str,
-        operands: Sequence[Checked],
+        operands: Sequence[Any],
         attributes: Mapping[str, Any],
         out: Checked | None = None,
         donate: int | None = None,
@@ -171,6 +171,7 @@ class ValidatingDevice:
         **modes: Any,
     ) -> Checked:
         """Checks op, operands, attributes, `out`, `donate`, modes; that the adapter leaves its arguments."""
+        operands = [self._constant(b) for b in operands]
         types = [getattr(b, "type", None) for b in operands]
         call = _Call(self.name, f"launch {op}({', '.join(map(str, types))})")
         call.hold(op in self.features.ops, FUZZER, f"op is {op!r}", "one that is declared")
@@ -212,13 +213,14 @@ class ValidatingDevice:
     def launch_compiled(
         self,
         nodes: Sequence[tuple[str, Sequence[int], Mapping[str, Any]]],
-        operands: Sequence[Checked],
+        operands: Sequence[Any],
         results: Sequence[int],
         **modes: Any,
     ) -> list[Checked]:
         """Checks the operands and every node, the numbers of the results, and that there is a buffer for each."""
         call = _Call(self.name, f"launch_compiled {', '.join(op for op, *_ in nodes)}")
         call.hold(bool(self.features.compile), FUZZER, "launch_compiled is called", "declared by compile")
+        operands = [self._constant(b) for b in operands]
         for b in operands:
             self._check_buffer(call, b)
         self._check_modes(call, modes, transfer=False)
@@ -343,6 +345,12 @@ class ValidatingDevice:
         whole = whole and all(a < b for a, b in pairwise(bounds))
         call.hold(whole, FUZZER, f"chunks is {chunks}", f"pieces of shape {shape}")
         return {"chunks": chunks}
+
+    def _constant(self, operand: Any) -> Any:
+        """What is passed on of an operand: a host array as a buffer is, where the device takes constants."""
+        if not self.features.constants or not isinstance(operand, np.ndarray):
+            return operand
+        return Checked(operand, type_of(operand), self)
 
     def _check_buffer(self, call: _Call, buffer: Any) -> None:
         call.hold(

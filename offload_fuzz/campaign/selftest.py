@@ -42,6 +42,7 @@ FEATURES: dict[str, Callable[[Features], bool]] = {
     "chunks": lambda f: bool(f.chunks),
     "pinned": lambda f: f.pinned,
     "drop": lambda f: f.drop,
+    "constants": lambda f: f.constants,
     "peers": lambda f: f.peers is not None,
     "transfers": lambda f: "async" in f.transfers,
     "source_free": lambda f: any(when in ("return", "completion") for when in f.source_free.values()),

@@ -394,6 +394,12 @@ class AssignsToTheOperand(Queued):
         return super().launch(op, operands, attributes, update=update, **more)
 
 
+class BuildsInZeros(Queued):
+    def launch(self, op: str, operands: Any, attributes: Any, **more: Any) -> Any:
+        given = [np.zeros_like(x) if isinstance(x, np.ndarray) else x for x in operands]
+        return super().launch(op, given, attributes, **more)
+
+
 class FillsGaps(Queued):
     def download(self, buffer: Any, *, into: Array | None = None, **more: Any) -> Array:
         if into is not None and into.ndim and not into.flags.c_contiguous:
@@ -568,6 +574,7 @@ LIARS: dict[str, list[type]] = {
     "chunks": [RestartsEachChunk],
     "exported": [ExportsBackwards],
     "update": [AssignsToTheOperand],
+    "constants": [BuildsInZeros],
     "compiled": [GivesResultsInOrder, GivesOneResult],
     "streams_in_order": [SpreadsLaunches],
     "ops_in_order": [FallsBack],

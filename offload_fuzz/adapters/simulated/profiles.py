@@ -190,6 +190,7 @@ def features_of(profile: Profile, name: str, index: int = 0) -> Features:
         delay=not profile.blocking,
         drop=True,
         export=True,
+        constants=True,
         pinned=profile.pinned,
         source_free={
             "blocking": "return",

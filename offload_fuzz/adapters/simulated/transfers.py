@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -27,7 +28,7 @@ from offload_fuzz.adapters.simulated.memory import (
     span,
 )
 from offload_fuzz.adapters.simulated.queues import Queues, finish
-from offload_fuzz.types import NAMES, Array, ArrayType
+from offload_fuzz.types import NAMES, Array, ArrayType, type_of
 
 UNFILLED = 0xFF  # what a downloaded array holds until its transfer has run: NaN in every float dtype
 WRITTEN = -1  # the use of a buffer that a kernel writes
@@ -50,6 +51,7 @@ class Transfers:
     tile: tuple[int, int] | None
     stages: bool
     scratch: dict[str, Any]
+    evictable: dict[int, tuple[Buffer, Array]]  # by address: an upload and the host array that it was read from
 
     def upload(
         self,
@@ -79,6 +81,8 @@ class Transfers:
         buffer = self._allocate(type, offset, strides, nbytes, "upload")
         for piece in self._pieces(buffer, chunks, stream):
             self._upload(array, buffer, piece, blocking, pinned)
+        if self.hooks.evicted(False, array):
+            self.evictable[buffer.storage.address] = (buffer, array)
         return buffer
 
     def pinned(self, nbytes: int) -> Array:
@@ -173,7 +177,7 @@ class Transfers:
     ) -> Buffer:
         """A copy of a peer's buffer, read when this device's command runs, in the same layout.
 
-        One that overlaps itself or is sparse is packed. destination: the form of its memory instead. chunks: one command
+        One that overlaps itself or is sparse is packed. destination: the form of its memory. chunks: one command
         for each piece.
         """
         type, strides = buffer.type, buffer.strides
@@ -234,6 +238,30 @@ class Transfers:
         kept = np.ascontiguousarray(target).reshape(-1).view(np.uint8).copy()
         kept[:moved] = np.ascontiguousarray(source).reshape(-1).view(np.uint8)[:moved]
         target[...] = kept.view(target.dtype).reshape(target.shape)
+
+    def _constant(self, array: Array, stream: int) -> Buffer:
+        """What a kernel finds of a host array that is built into it: no transfer carries it."""
+        held: Array = self.hooks.constant(array)
+        type = type_of(held)
+        buffer = self._allocate(type, 0, *tiles.placed(type, self.tile), "constant")
+        deed = self.counted.writing("constant", stream, None, buffer)
+        self._array(buffer, WRITTEN)[...] = held
+        if deed is not None:
+            self.counted.wrote(buffer.storage, deed)
+        return buffer
+
+    def _evict(self, operands: Sequence[Buffer]) -> None:
+        """Give up the uploads among operands that are as the host has them; only a fault makes any `evictable`."""
+        for address in {b.storage.address for b in operands}:
+            buffer, array = self.evictable.pop(address, (None, None))
+            if buffer is None or array is None or buffer.storage not in [b.storage for b in operands]:
+                continue
+            held = self._array(buffer, WRITTEN)
+            if held.tobytes() == array.tobytes():
+                self.memory.arriving[address] = [partial(self._read_again, buffer, array)]
+
+    def _read_again(self, buffer: Buffer, array: Array) -> None:
+        self._array(buffer, WRITTEN)[...] = array
 
     # ------------------------------------------------------------------------------------------------------ memory
     def _allocate(self, type: ArrayType, offset: int, strides: Strides, nbytes: int, kind: str, op: str = "") -> Buffer:

@@ -186,6 +186,8 @@ PROMISES: dict[str, Promise] = {p.name: p for p in (
          _ledger),
     _row("ops", "deterministic", "the same call gives the same bits again", computing.deterministic,
          "do not declare deterministic", _declared("deterministic")),
+    _row("ops", "constants", "an operand that is a constant of the kernel counts as an uploaded one",
+         together.constants, "keep every bit of it, and a constant of each launch apart", _declared("constants")),
     _row("ops", "compiled", "a region gives every result that is asked for, as the contract allows", together.compiled,
          "number operands first, then nodes; give `results` in their order, in fresh memory", _declared("compile")),
 
