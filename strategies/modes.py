@@ -87,11 +87,11 @@ def crossing(
         way = "download" if not role else "upload" if via_host else "copy"
         if way in mover.destination and choices.chance(16):
             out["destination", site] = DESTINATIONS[1 + choices.below(2)]
-        if way in mover.chunks and choices.chance(16):
+        if way in mover.chunks and choices.chance(6):
             out["chunks", site] = CHUNKS[1 + choices.below(2)]
         if role and via_host and choices.chance(18) and mover.source_free:
             out["overwrite", site] = OVERWRITES[choices.below(len(OVERWRITES))]
-        if role and via_host and mover.pinned and choices.chance(16):
+        if role and via_host and mover.pinned and choices.chance(8):
             out["pinned", site] = True
     elif role:
         return
@@ -130,7 +130,7 @@ def schedule_modes(out: dict[Key, Any], program_returns: int, outputs: int, choi
             out["transfer", (program_returns, k)] = "shared"
         if choices.chance(12):
             out["destination", (program_returns, k)] = DESTINATIONS[1 + choices.below(2)]
-        if choices.chance(12):
+        if choices.chance(5):
             out["chunks", (program_returns, k)] = CHUNKS[1 + choices.below(2)]
     if choices.chance(9):
         out["company", ()] = COMPANY[1 + choices.below(len(COMPANY) - 1)]
