@@ -50,6 +50,18 @@ def found() -> list[Found]:
         "ulps": 2, "divergent": 4, "failures": 2, "repeats": 30, "executions": 0, "attempts": 44,
         "damage": "gone through float16, the last 1 of 2 elements", "nearest": "v3: v1 laid out contiguous",
         "seen": "the same where every result is read back",
+        "needs": [
+            {"phrase": "v3: v1 laid out fortran", "passes_when_plain": True},
+            {"phrase": "minimal synchronisation", "passes_when_plain": False},
+        ],
+        "plans": [
+            {"plan": "the failing plan", "chosen": [True, True], "verdict": "fails", "failures": 2, "runs": 30},
+            {"plan": "v3: v1 laid out contiguous", "chosen": [False, True], "verdict": "passes", "failures": 0,
+             "runs": 44},
+            {"plan": "full synchronisation", "chosen": [True, False], "verdict": "fails", "failures": 1, "runs": 17},
+            {"plan": "the plain plan: all on the host", "chosen": [False, False], "verdict": "passes", "failures": 0,
+             "runs": 44},
+        ],
         "chain": ["v4[1, 1] = matmul v3, v2 is accumulating: 14 (0x41600000, 0x1.cp+3)"],
         "origin": {"seed": 7, "unit": 3, "program": 11}, "environment": ENVIRONMENT,
     }  # fmt: skip  # a finding
