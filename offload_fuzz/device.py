@@ -23,6 +23,11 @@ Everything else is optional and declared in `features`; only then are further ar
     destination: transfers "upload", "copy": they take `destination=`, the form of the new buffer: "offset", one element
                      into larger memory; "strided", every second element of its rows. "download": it takes `into=`, a
                      host array of any layout, which it fills, and nothing around it
+    chunks: transfers  of "upload", "download", "copy": they take `chunks=(axis, bounds)` and move the elements from
+                     bounds[i] to bounds[i + 1] of that axis by a transfer of their own, one after the other
+    pinned           pinned(nbytes) -> array of uint8: host memory of the host's own, page-locked, which lasts as long
+                     as the array; upload(..., pinned=True): the array lies there. `source_free["pinned"]`: when the
+                     source of an asynchronous upload from it is free
     peers: name      copy(buffer, source, stream=..., blocking=...) -> buffer, from a device of the same `peers`;
                      events may be waited for across these devices; a tuple: names of links, one of which both have
     release          release(buffer, stream=...) gives the memory back in stream order
@@ -33,6 +38,7 @@ Everything else is optional and declared in `features`; only then are further ar
     compile          launch_compiled(nodes, operands, results, stream=...) -> list of buffers: runs several ops as one.
                      nodes: list of (op, numbers, attributes), where number i < len(operands) is operands[i] and node j
                      makes number len(operands) + j; results: the numbers to give back, in fresh memory
+    constants        `launch` and `launch_compiled` may be given NumPy arrays among operands: constants of the kernel
     ledger: names    ledger() -> dict of what the device itself counted since `reset`, below its runtime, by name:
                      "transfers": list of (kind, bytes of elements) of all that were done, kind upload, download or
                      copy; "launches": for each call of a launch, in order, the name of the place where it ran, as
@@ -93,7 +99,8 @@ class Features:
     """What a device declares. An answer that is not given takes the weakest value.
 
     ops: op -> dtypes it runs on, or None for all of `dtypes`. streams: 0 when calls return finished.
-    source_free: per transfer mode, when the host may overwrite what it handed over. aliasing: per op, whether a result
+    source_free: per transfer mode, when the host may overwrite what it handed over ("pinned": asynchronously, from
+    page-locked memory). aliasing: per op, whether a result
     is fresh memory, a view of an operand, or may be either ("*": every other op). in_place, donate: ops, or "all".
     update: one of `UPDATES` -> the ops that have it, or "all".
     place: what `place_of` must answer.
@@ -111,12 +118,15 @@ class Features:
     donate: frozenset[str] = frozenset()
     update: Mapping[str, frozenset[str]] = field(factory=dict)
     destination: frozenset[str] = frozenset()
+    chunks: frozenset[str] = frozenset()
+    pinned: bool = False
     peers: str | tuple[str, ...] | None = None
     release: bool = False
     compile: bool = False
     delay: bool = False
     drop: bool = False
     export: bool = False
+    constants: bool = False
     source_free: Mapping[str, str] = field(factory=dict)
     aliasing: Mapping[str, str] = field(factory=dict)
     deterministic: bool = False
@@ -230,10 +240,11 @@ def _parse_features(value: Mapping[str, Any], where: str) -> Features:
     for key in ("in_place", "donate"):
         if key in given:
             given[key] = frozenset(ops) if given[key] == "all" else frozenset(given[key])
-    given["destination"] = frozenset(given.get("destination", ()))
-    for kind in given["destination"]:
-        if kind not in DESTINATIONS:
-            raise one_of("destination", kind, DESTINATIONS, where)
+    for key in ("destination", "chunks"):
+        given[key] = frozenset(given.get(key, ()))
+        for kind in given[key]:
+            if kind not in DESTINATIONS:
+                raise one_of(key, kind, DESTINATIONS, where)
     ways = dict(given.get("update", {}))
     for way in ways:
         if way not in UPDATES:
@@ -249,6 +260,7 @@ OPTIONAL_METHODS = {
     "compile": ("launch_compiled",),
     "ledger": ("ledger", "touched"),
     "delay": ("delay",),
+    "pinned": ("pinned",),
 }
 
 

@@ -9,13 +9,14 @@ import numpy as np
 from attrs import field, frozen
 
 from offload_fuzz import schedule as s
+from offload_fuzz.company import company_of
 from offload_fuzz.device import Place
 from offload_fuzz.errors import AdapterError
 from offload_fuzz.failure import Failure, Recovery, failure_of
-from offload_fuzz.host_arrays import HostMemory, arrange, destination, spilled
+from offload_fuzz.host_arrays import HostMemory, arrange, destination, relocated, spilled
 from offload_fuzz.ledger import Ledger, checked
 from offload_fuzz.program import Program
-from offload_fuzz.types import Array
+from offload_fuzz.types import Array, is_aligned
 
 OVERWRITTEN = 0x5C
 NOTHING: dict[str, Any] = {}
@@ -118,10 +119,12 @@ class _Execution:
     __slots__ = (
         "arranged",
         "buffers",
+        "computed",
         "destinations",
         "events",
         "memory",
         "misplaced",
+        "pinned",
         "ports",
         "registers",
         "schedule",
@@ -136,9 +139,11 @@ class _Execution:
         self.buffers = schedule.buffers
         self.ports = ports
         self.memory = HostMemory()
+        self.pinned: dict[int, HostMemory] = {}
         self.events: dict[int, Any] = {}
         self.misplaced: list[Misplaced] = []
         self.arranged: dict[int, tuple[Array, bytes]] = {}
+        self.computed: set[int] = set()  # results of the host, which are there when its launch returns
         self.destinations: dict[int, tuple[Array, Array]] = {}
         self.shared: set[int] = set()
         self.written: set[int] = set()
@@ -148,6 +153,12 @@ class _Execution:
         """Tell the devices that ask for it that the host reads or writes an array now."""
         for device in self.watchers:
             device.touched(self.registers[number], writes)
+
+    def locked(self, place: int) -> HostMemory:
+        """The host memory that the device of a place has page-locked in this pass."""
+        if place not in self.pinned:
+            self.pinned[place] = HostMemory(self.ports[place].device.pinned)
+        return self.pinned[place]
 
     def result(self, b: int) -> Any:
         """A result that lasts: a copy of what lies in a device's own memory."""
@@ -162,9 +173,8 @@ class _Execution:
 def _arrange(x: _Execution, c: s.Arrange) -> None:
     if x.watchers:
         x.touch(c.source)
-    x.registers[c.target], backing = arrange(
-        x.registers[c.source], c.layout, c.alignment, c.readonly, x.memory, c.across
-    )
+    memory = x.memory if c.pinned == s.HOST else x.locked(c.pinned)
+    x.registers[c.target], backing = arrange(x.registers[c.source], c.layout, c.alignment, c.readonly, memory, c.across)
     x.arranged[c.target] = (backing, backing.tobytes())
 
 
@@ -175,19 +185,28 @@ def _upload(x: _Execution, c: s.Upload) -> None:
         arguments = {**arguments, "share": True}
     if c.destination is not None:
         arguments = {**arguments, "destination": c.destination}
-    x.registers[c.target] = buffer = port.upload(x.registers[c.source], **arguments)
+    if c.chunks is not None:
+        arguments = {**arguments, "chunks": c.chunks}
+    if c.pinned:
+        arguments = {**arguments, "pinned": True}
+    array = x.registers[c.source]
+    if c.source in x.computed and not is_aligned(array):
+        x.registers[c.source] = array = relocated(array, x.memory)
+    x.registers[c.target] = buffer = port.upload(array, **arguments)
     x.check_place(port, -1, buffer)
 
 
 def _download(x: _Execution, c: s.Download) -> None:
     port = x.ports[c.place]
+    arguments = port.arguments(c.stream, c.blocking)
+    if c.chunks is not None:
+        arguments = {**arguments, "chunks": c.chunks}
     if c.destination is not None:
         into, backing = destination(x.buffers[c.target].type, c.destination, x.memory)
         x.registers[c.target] = into
         x.destinations[c.target] = (into, backing)
-        port.download(x.registers[c.source], into=into, **port.arguments(c.stream, c.blocking))
+        port.download(x.registers[c.source], into=into, **arguments)
         return
-    arguments = port.arguments(c.stream, c.blocking)
     if c.share:
         arguments = {**arguments, "share": True}
         x.shared.add(x.buffers[c.target].storage)
@@ -200,6 +219,8 @@ def _copy(x: _Execution, c: s.Copy) -> None:
     arguments = port.arguments(c.stream, c.blocking)
     if c.destination is not None:
         arguments = {**arguments, "destination": c.destination}
+    if c.chunks is not None:
+        arguments = {**arguments, "chunks": c.chunks}
     buffer = port.device.copy(x.registers[c.source], source, **arguments)
     x.registers[c.target] = buffer
     x.check_place(port, -1, buffer)
@@ -209,6 +230,8 @@ def _launch(x: _Execution, c: s.Launch) -> None:
     port, registers = x.ports[c.place], x.registers
     operands = [registers[b] for b in c.operands]
     arguments: dict[str, Any] = {"stream": c.stream} if port.streams else {}
+    if c.place == s.HOST:
+        x.computed.add(c.target)
     if c.place == s.HOST and x.watchers:
         for k, b in enumerate(c.operands):
             x.touch(b, k == c.in_place)
@@ -311,9 +334,12 @@ def execute(
         if reset is not None:
             reset(seed)
     ports = [_Port(place, fresh) for place in places]
+    company = company_of(program) if schedule.company else ()
     for _ in range(repeat):
         x = _Execution(schedule, ports)
         for b, array in zip(schedule.inputs, program.inputs, strict=True):
+            x.registers[b] = array
+        for b, array in zip(schedule.company, company, strict=True):
             x.registers[b] = array
         command: s.Command | None = None
         try:

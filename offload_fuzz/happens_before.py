@@ -365,7 +365,8 @@ def shape_key(schedule: Schedule) -> Shape:
     """What the proof depends on: the same for schedules that differ in ops, attributes, values or layouts only."""
     commands = tuple([(kind := type(c), FIELDS[kind](c)) for c in schedule.commands])
     extents = tuple(map(EXTENT, schedule.buffers))
-    return Shape(commands, extents, schedule.inputs, schedule.results + tuple([n for _, n in schedule.probes]))
+    inputs = schedule.inputs + schedule.company
+    return Shape(commands, extents, inputs, schedule.results + tuple([n for _, n in schedule.probes]))
 
 
 def prove(schedule: Schedule) -> Violation | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
@@ -15,23 +16,29 @@ BLOCK = 8192
 PAGE = 4096
 
 
+def _ordinary(nbytes: int) -> Array:
+    block: Array = np.empty(nbytes, np.uint8)
+    return block
+
+
 class HostMemory:
     """Host arrays cut from blocks filled with the canary, since asking an array for its address costs a microsecond.
 
-    Nothing is given out twice; a block lives as long as the arrays in it.
+    Nothing is given out twice; a block lives as long as the arrays in it. allocate: gives a block of so many bytes.
     """
 
-    __slots__ = ("at", "block", "left")
+    __slots__ = ("allocate", "at", "block", "left")
 
-    def __init__(self) -> None:
+    def __init__(self, allocate: Callable[[int], Array] = _ordinary) -> None:
         self.left = 0
+        self.allocate = allocate
 
     def take(self, nbytes: int, offset: int) -> Array:
         """`nbytes` bytes that start `offset` (< 64) bytes past a multiple of 64, 64 canaries and more around them."""
         need = (nbytes + 3 * 64) & -64
         if need > self.left:
             self.left = max(BLOCK, need)
-            self.block = np.empty(self.left + 2 * 64, np.uint8)
+            self.block = self.allocate(self.left + 2 * 64)
             self.block.fill(CANARY)
             self.at = (-self.block.ctypes.data) % 64 + 64
         start = self.at + offset
@@ -40,10 +47,11 @@ class HostMemory:
         return self.block[start : start + nbytes]
 
 
-def across_pages(nbytes: int, item: int) -> Array:
+def across_pages(nbytes: int, item: int, allocate: Callable[[int], Array] = _ordinary) -> Array:
     """`nbytes` bytes among canaries: half of their elements of `item` bytes end one page, the rest begin the next."""
     before = item * max(nbytes // item // 2, 1)
-    block = np.full(nbytes + before + PAGE + 2 * 64, CANARY, np.uint8)
+    block = allocate(nbytes + before + PAGE + 2 * 64)
+    block.fill(CANARY)
     start = (-(block.ctypes.data + 64 + before)) % PAGE + 64
     return block[start : start + nbytes]
 
@@ -71,7 +79,9 @@ def arrange(
         space = small.shape
     memory = HostMemory() if memory is None else memory
     nbytes = item * math.prod(space)
-    backing = across_pages(nbytes, item) if across else memory.take(nbytes, item if alignment == 1 else 0)
+    backing = (
+        across_pages(nbytes, item, memory.allocate) if across else memory.take(nbytes, item if alignment == 1 else 0)
+    )
     out: Array = np.ndarray(space, array.dtype, backing)
     if layout == "strided" and shape:
         out = out[..., 1::2]
@@ -85,6 +95,20 @@ def arrange(
     elif readonly:
         out.flags.writeable = False
     return out, backing
+
+
+def relocated(array: Array, memory: HostMemory) -> Array:
+    """A copy of `array` with the same strides, cut from `memory`: its bytes begin at a multiple of 64.
+
+    Where NumPy puts a result is chance, and what a device does with an aligned array would be too.
+    """
+    steps = [((n - 1) * step) for n, step in zip(array.shape, array.strides, strict=True)] if array.size else []
+    start = -sum(s for s in steps if s < 0)
+    raw = memory.take(start + sum(s for s in steps if s > 0) + array.itemsize, 0)
+    out: Array = np.ndarray(array.shape, array.dtype, raw, start, array.strides)
+    out[...] = array
+    out.flags.writeable = array.flags.writeable
+    return out
 
 
 def destination(type: ArrayType, how: str, memory: HostMemory) -> tuple[Array, Array]:

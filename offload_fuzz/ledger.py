@@ -7,6 +7,7 @@ own (`features.ledger`); what it does not tell is stated as not told, never take
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import Any, TypeAlias
 
 from attrs import field, frozen
@@ -51,13 +52,16 @@ class Ledger:
         return found
 
     def asked(self, place: int) -> list[Transfer]:
-        """The transfers that the schedule asks of the device of a place, in the order of issue, repeats included."""
+        """The transfers that the schedule asks of the device of a place, in the order of issue, repeats included.
+
+        Each piece of a transfer in chunks is one.
+        """
         buffers, found = self.schedule.buffers, []
         for c in self.schedule.commands:
             kind = MOVES.get(type(c))
             if kind is not None and c.place == place:  # type: ignore[union-attr]  # a command of a queue
                 b = buffers[c.target]  # type: ignore[union-attr]
-                found.append((kind, b.stop - b.start))
+                found += [(kind, nbytes) for nbytes in _pieces(c.chunks, b)]  # type: ignore[union-attr]
         return found * self.repeats
 
     def ran(self, place: int) -> Sequence[str | None]:
@@ -102,7 +106,7 @@ class Ledger:
 
 def values_of(schedule: s.Schedule) -> dict[int, int]:
     """buffer -> the value that it holds, as far as the schedule says."""
-    found = {b: v for v, b in enumerate(schedule.inputs)}
+    found = {b: v for inputs in (schedule.inputs, schedule.company) for v, b in enumerate(inputs)}
     for c in schedule.commands:
         if isinstance(c, s.Launch):
             found[c.target] = c.value
@@ -112,6 +116,15 @@ def values_of(schedule: s.Schedule) -> dict[int, int]:
         elif isinstance(c, s.Arrange | s.Upload | s.Download | s.Copy) and c.source in found:
             found[c.target] = found[c.source]
     return found
+
+
+def _pieces(chunks: s.Chunks | None, b: s.Buffer) -> list[int]:
+    """The bytes of each transfer that one command asks for, to or from a buffer of this type."""
+    if chunks is None:
+        return [b.stop - b.start]
+    axis, bounds = chunks
+    one = (b.stop - b.start) // b.type.shape[axis]
+    return [one * (stop - start) for start, stop in pairwise(bounds)]
 
 
 def _values(c: s.Launch | s.LaunchCompiled) -> tuple[int, ...]:

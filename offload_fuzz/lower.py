@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from offload_fuzz import schedule as s
+from offload_fuzz.company import accompanied
 from offload_fuzz.crossings import Crossings
 from offload_fuzz.device import Place
 from offload_fuzz.issuing import regions
@@ -26,7 +27,9 @@ def lower(program: Program, plan: Plan, places: Sequence[Place]) -> s.Schedule:
 
     A plan that generation did not make for these places is checked first, with `check_support`.
     """
-    return _Lowering(program, plan, places).run()
+    schedule = _Lowering(program, plan, places).run()
+    company = plan.choices.get(("company", ()))
+    return schedule if company is None else accompanied(schedule, company)
 
 
 class _Lowering(Crossings):
@@ -45,6 +48,8 @@ class _Lowering(Crossings):
                 compiled.append(group)
                 region(self, group, first)
         self.delay = ""
+        for site in list(self.late):
+            self.overwrite_late(*site)
         results = [self.result(k, v) for k, v in enumerate(program.outputs)]
         for b in results:
             self.order(HOST_QUEUE, self.ready[b])

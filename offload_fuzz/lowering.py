@@ -24,9 +24,9 @@ class Lowering:
 
     __slots__ = (
         "arranged", "buffers", "commands", "copies", "delay", "early", "events", "full", "group", "holders", "home",
-        "host_saw", "index", "instant", "issued", "kept", "nbytes", "owner", "plan", "probe", "probes", "program",
-        "protected", "ready", "recorded", "releases", "remaining", "roles", "saw", "sites", "storages", "tables",
-        "types", "used", "value_of",
+        "host_saw", "index", "instant", "issued", "kept", "late", "nbytes", "owner", "plan", "probe", "probes",
+        "program", "protected", "ready", "recorded", "releases", "remaining", "roles", "saw", "sites", "storages",
+        "tables", "types", "used", "value_of",
     )  # fmt: skip  # one table
 
     def __init__(self, program: Program, plan: Plan, places: Sequence[Place]) -> None:
@@ -64,6 +64,7 @@ class Lowering:
         self.arranged: dict[int, s.Arrange] = {}  # host buffer -> the command that laid it out
         self.remaining = tables.uses.copy()
         self.probes: list[tuple[int, int]] = []
+        self.late: dict[tuple[int, int], list[int]] = {}  # (value, place) -> host sources still to be overwritten
         self.delay = ""  # before what of the node that is being issued its streams are delayed
 
     # ------------------------------------------------------------------------------------------------ bookkeeping

@@ -65,6 +65,8 @@ FREEDOMS: dict[str, Freedom] = {
         Freedom(
             "destination", "edge", ("own", "offset", "strided"), "destination", "{operand} arrives in {choice} memory"
         ),
+        Freedom("chunks", "edge", ("whole", "halves", "pieces of 3"), "chunks", "{operand} crosses in {choice}"),
+        Freedom("constant", "operand", (False, True), "constants", "{operand} is a constant of the kernel"),
         Freedom(
             "layout",
             "operand",
@@ -74,11 +76,19 @@ FREEDOMS: dict[str, Freedom] = {
         ),
         Freedom("alignment", "operand", (64, "element"), "", "{operand} aligned to its element only, not to 64 bytes"),
         Freedom("paging", "operand", ("any", "across"), "", "{operand} lies {choice} the border of two pages"),
+        Freedom("pinned", "operand", (False, True), "pinned", "{operand} crosses from page-locked host memory"),
         Freedom("readonly", "operand", (False, True), "", "{operand} in a read-only host array"),
-        Freedom("overwrite", "edge", (False, True), "source_free", "source of {operand} overwritten once free"),
+        Freedom(
+            "overwrite",
+            "edge",
+            (False, True, "after a wait", "late"),  # True: at once
+            "source_free",
+            "source of {operand} overwritten {choice}",
+        ),
         Freedom("order", "schedule", (0, 1, 2, 3), "", "independent nodes in order {choice}"),
         Freedom("sync", "schedule", ("full", "minimal", "early-event"), "", "{choice} synchronisation"),
         Freedom("repeat", "schedule", (1, 2), "", "run {choice} times"),
+        Freedom("company", "schedule", ("alone", "before", "interleaved"), "", "a second program {choice}"),
         Freedom("readback", "schedule", (False, True), "", "every result read back as it is computed"),
     )
 }
@@ -170,5 +180,5 @@ def describe(program: Program, key: Key, choice: Any) -> str:
         node = program.node_of(user) if user != program.returns else None
         operands = program.outputs if node is None else node.operands
         operand = f"v{operands[at[0]]}"
-    shown = choice - 1 if name == "device" else choice
+    shown = choice - 1 if name == "device" else "once free" if choice is True else choice
     return f"{who}: {freedom.phrase.format(choice=shown, operand=operand)}"

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 from attrs import field, frozen
 
 from offload_fuzz.errors import InvalidProgram, require
 from offload_fuzz.ops.base import find_op
 from offload_fuzz.ops.domains import check_attributes
-from offload_fuzz.types import Array, ArrayType, type_of
+from offload_fuzz.types import Array, ArrayType, aligned_empty, is_aligned, type_of
 
 
 @frozen(eq=False, slots=True)
@@ -132,11 +131,17 @@ def same_bits(a: Array, b: Array) -> bool:
 
 
 def frozen_input(array: Array) -> Array:
-    """A C-contiguous, read-only copy of `array` to be a program's input."""
-    type_of(array)
-    out = np.array(array, order="C")
+    """A C-contiguous, read-only copy of `array` at a multiple of 64 bytes, to be a program's input."""
+    out = aligned_empty(type_of(array).shape, array.dtype)
+    out[...] = array
     out.flags.writeable = False
     return out
+
+
+def frozen_once(array: Array) -> Array:
+    """`array` itself if it may be a program's input as it is, else a copy that may."""
+    fits = not array.flags.writeable and array.flags.c_contiguous and is_aligned(array)
+    return array if fits else frozen_input(array)
 
 
 def make_node(op: str, operands: Sequence[int], attributes: Mapping[str, Any], types: Sequence[ArrayType]) -> Node:

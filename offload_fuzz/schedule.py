@@ -18,6 +18,8 @@ from attrs import define, frozen
 from offload_fuzz.types import ArrayType
 
 HOST = 0
+#: A transfer in pieces: the axis that is cut, and where each piece begins; the last number is where the last one ends.
+Chunks: TypeAlias = tuple[int, tuple[int, ...]]
 
 
 @define(unsafe_hash=True)
@@ -35,7 +37,8 @@ class Buffer:
 class Arrange:
     """Host: copy `source` into a new host array `target` of this layout, alignment and writability.
 
-    across: it lies across the border of two pages, whatever its alignment.
+    across: it lies across the border of two pages, whatever its alignment. pinned: the place whose device gives its
+    memory, page-locked; 0: any memory.
     """
 
     source: int
@@ -44,6 +47,7 @@ class Arrange:
     alignment: int
     readonly: bool
     across: bool = False
+    pinned: int = HOST
 
 
 @define(unsafe_hash=True)
@@ -53,7 +57,9 @@ class Upload:
     source_free "return": the host's bytes are read before the call returns; "completion": when the command runs;
     "last use": the target shares the source's storage; "never": the source may not be written again. share: whether the
     device is asked to use the host's array itself. destination: the form of the memory that elements go to, a choice of
-    the freedom of that name, as for other transfers; None: as the device likes.
+    the freedom of that name, as for other transfers; None: as the device likes. chunks: the pieces in which elements
+    are moved, one after the other, as for other transfers; None: at once. pinned: `source` is in memory that the device
+    has page-locked.
     """
 
     place: int
@@ -64,6 +70,8 @@ class Upload:
     source_free: str
     share: bool = False
     destination: str | None = None
+    chunks: Chunks | None = None
+    pinned: bool = False
 
 
 @define(unsafe_hash=True)
@@ -80,6 +88,7 @@ class Download:
     blocking: bool
     destination: str | None = None
     share: bool = False
+    chunks: Chunks | None = None
 
 
 @define(unsafe_hash=True)
@@ -93,6 +102,7 @@ class Copy:
     target: int
     blocking: bool
     destination: str | None = None
+    chunks: Chunks | None = None
 
 
 @define(unsafe_hash=True)
@@ -102,7 +112,8 @@ class Launch:
     in_place: the operand's position whose storage `target` is, else None. view: `target` is (or may be) a view of the
     bytes of an operand, whose storage it shares; nothing is written there. donated: the operand's position whose memory
     the device is given, which releases it as `Release` does; else None. update: how the result comes to its own memory,
-    a choice of the freedom of that name; None: as the device likes.
+    a choice of the freedom of that name; None: as the device likes. An operand that is a buffer of the host, on another
+    place, is a constant: an input of the program, which is built into the kernel.
     """
 
     place: int
@@ -230,7 +241,8 @@ class Schedule:
     """commands: in host issue order. buffers: by number. inputs: the host buffers that hold the program's inputs.
 
     results: the host buffers of the outputs. probes: (value, host buffer) pairs read back for the local judge.
-    regions: the values that were compiled together, region by region.
+    regions: the values that were compiled together, region by region. company: the host buffers that hold the inputs
+    of a second program, the companion, whose results nobody judges (`company`).
     """
 
     commands: tuple[Command, ...]
@@ -239,3 +251,9 @@ class Schedule:
     results: tuple[int, ...]
     probes: tuple[tuple[int, int], ...] = ()
     regions: tuple[tuple[int, ...], ...] = ()
+    company: tuple[int, ...] = ()
+
+    @property
+    def own(self) -> int:
+        """How many buffers are those of the program itself; its companion has the later ones."""
+        return len(self.buffers) // 2 if self.company else len(self.buffers)

@@ -26,7 +26,7 @@ def is_sequential(schedule: Schedule) -> bool:
         valid.add(number)
         return True
 
-    if not all(map(is_new, schedule.inputs)):
+    if not all(map(is_new, schedule.inputs + schedule.company)):
         return False
     for c in schedule.commands:
         if isinstance(c, s.Launch):

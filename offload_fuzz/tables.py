@@ -18,6 +18,8 @@ class Role:
     __slots__ = (
         "alias_of",
         "asynchronous",
+        "chunks",
+        "constants",
         "delay",
         "destination",
         "donate",
@@ -27,6 +29,7 @@ class Role:
         "in_place",
         "instant",
         "peers",
+        "pinned",
         "queues",
         "release",
         "shared",
@@ -44,7 +47,9 @@ class Role:
         self.shared = f.free_after("shared") if "shared" in f.transfers else None
         self.in_place, self.peers, self.release, self.alias_of = f.in_place, f.peers, f.release, f.alias_of
         self.destination, self.drop = f.destination, f.drop and number > 0
-        self.export = f.export
+        self.chunks = f.chunks
+        self.pinned = f.free_after("pinned") if f.pinned and number else None
+        self.export, self.constants = f.export, f.constants and number > 0
         self.update = f.update if number else {}
         self.donate, self.delay = f.donate, f.delay and f.streams > 0
 

@@ -210,6 +210,23 @@ def differing(a: Array, b: Array) -> Array:
     return np.asarray(np.any(bits_of(a) != bits_of(b), axis=-1))
 
 
+#: Bytes of which the address of a plain host array is a multiple.
+ALIGNMENT = 64
+
+
+def is_aligned(array: Array) -> bool:
+    """Whether the first element is at a multiple of 64 bytes; NumPy's own arrays are by chance."""
+    return bool(array.__array_interface__["data"][0] % ALIGNMENT == 0)
+
+
+def aligned_empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    """Uninitialised C-contiguous memory at a multiple of 64 bytes."""
+    nbytes = dtype.itemsize * math.prod(shape)
+    raw = np.empty(nbytes + ALIGNMENT, np.uint8)
+    start = -raw.__array_interface__["data"][0] % ALIGNMENT
+    return np.ndarray(shape, dtype, raw[start : start + nbytes])
+
+
 def type_of(array: Array) -> ArrayType:
     """The `ArrayType` of a NumPy array; raises `InvalidProgram` for a dtype outside the table."""
     name = NAMES.get(array.dtype)

@@ -19,7 +19,7 @@ from offload_fuzz.errors import InvalidProgram, UsageError
 from offload_fuzz.ops.base import OPS, Op, find_op
 from offload_fuzz.ops.domains import check_attributes
 from offload_fuzz.plan import Key, Plan
-from offload_fuzz.program import Node, Program, frozen_input, make_node, pretty_by_repr
+from offload_fuzz.program import Node, Program, frozen_once, make_node, pretty_by_repr
 from offload_fuzz.reference import Known, evaluate, known, quiet
 from offload_fuzz.trial import contract_of_places
 from offload_fuzz.types import Array, ArrayType, has_nan, type_of
@@ -95,7 +95,7 @@ class CaseBuilder:
     # ------------------------------------------------------------------------------------------------- by the user
     def input(self, array: Array) -> int:
         """Add input data; returns the value's number."""
-        frozen_array = array if not array.flags.writeable and array.flags.c_contiguous else frozen_input(array)
+        frozen_array = frozen_once(array)
         return self._add(frozen_array, known(frozen_array), type_of(frozen_array), 0)
 
     def apply(self, step: Step | str, *operands: int, **attributes: Any) -> int:

@@ -15,10 +15,13 @@ LAYOUTS = FREEDOMS["layout"].choices
 DESTINATIONS = FREEDOMS["destination"].choices
 #: Freedoms of a host array beside its layout.
 HOST_FORMS = ("alignment", "readonly", "paging")
+CHUNKS = FREEDOMS["chunks"].choices
 UPDATES = FREEDOMS["update"].choices
+OVERWRITES = (True, "after a wait", "late", "late")
 DELAYS = FREEDOMS["delay"].choices
+COMPANY = FREEDOMS["company"].choices
 #: Bytes of decisions that one node's modes take at most (three operands).
-MODE_BYTES = 40
+MODE_BYTES = 52
 
 
 def node_modes(
@@ -65,6 +68,9 @@ def crossing(
     choices: Choices,
 ) -> None:
     """Add the choices of one operand of `dtype` that goes from role `home` to `role`."""
+    if not home and role and places[role].features.constants and choices.chance(4):
+        out["constant", site] = True  # and crosses in no other way
+        return
     via_host = home == 0 or role == 0 or not _peers(places, home, role)
     if home and role and home != role and choices.chance(36):
         third = relay(tuple(places), home, role, dtype) is not None
@@ -81,8 +87,12 @@ def crossing(
         way = "download" if not role else "upload" if via_host else "copy"
         if way in mover.destination and choices.chance(16):
             out["destination", site] = DESTINATIONS[1 + choices.below(2)]
+        if way in mover.chunks and choices.chance(16):
+            out["chunks", site] = CHUNKS[1 + choices.below(2)]
         if role and via_host and choices.chance(18) and mover.source_free:
-            out["overwrite", site] = True
+            out["overwrite", site] = OVERWRITES[choices.below(len(OVERWRITES))]
+        if role and via_host and mover.pinned and choices.chance(16):
+            out["pinned", site] = True
     elif role:
         return
     if not via_host or not choices.chance(30 if home != role else 12):
@@ -120,6 +130,10 @@ def schedule_modes(out: dict[Key, Any], program_returns: int, outputs: int, choi
             out["transfer", (program_returns, k)] = "shared"
         if choices.chance(12):
             out["destination", (program_returns, k)] = DESTINATIONS[1 + choices.below(2)]
+        if choices.chance(12):
+            out["chunks", (program_returns, k)] = CHUNKS[1 + choices.below(2)]
+    if choices.chance(9):
+        out["company", ()] = COMPANY[1 + choices.below(len(COMPANY) - 1)]
     return seed
 
 
@@ -154,3 +168,5 @@ def prune_return(out: dict[Key, Any], site: tuple[int, int], places: Sequence[Pl
         out.pop(("transfer", site), None)
     if not role or "download" not in features.destination:
         out.pop(("destination", site), None)
+    if not role or "download" not in features.chunks:
+        out.pop(("chunks", site), None)

@@ -24,6 +24,7 @@ def varied_case(device: str) -> Case:
     choices |= {
         ("update", (v1,)): "strided view", ("update", (v3,)): "out", ("update", (v5,)): "view",
         ("lifetime", (v1,)): "dropped", ("destination", (v1, 0)): "strided", ("paging", (v1, 0)): "across",
+        ("chunks", (v1, 0)): "halves", ("chunks", (program.returns, 0)): "halves",
         ("transfer", (v4, 0)): "shared", ("destination", (program.returns, 0)): "offset", ("delay", (v3,)): "launch",
         ("sync", ()): "minimal",
     }  # fmt: skip  # a plan

@@ -20,7 +20,7 @@ import numpy as np
 from attrs import frozen
 
 from offload_fuzz.adapters.array_api_ops import WARNS, runs_of
-from offload_fuzz.adapters.torch import PROBES
+from offload_fuzz.adapters.torch_probes import PROBES
 from offload_fuzz.device import Features
 from offload_fuzz.errors import MissingDevice, UsageError, one_of
 from offload_fuzz.ops import base

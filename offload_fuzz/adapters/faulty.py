@@ -234,11 +234,15 @@ class Faulty:
         return buffer
 
     def _type(self, buffer: Any) -> ArrayType:
+        if self.features.constants and isinstance(buffer, np.ndarray):
+            return type_of(buffer)
         known = self.known.get(id(buffer))
         return type_of(self._read(buffer)) if known is None or known[0] is not buffer else known[1]
 
     def _read(self, buffer: Any) -> Array:
-        """The elements of a buffer, after everything that is queued."""
+        """The elements of a buffer, after everything that is queued, or of a constant."""
+        if self.features.constants and isinstance(buffer, np.ndarray):
+            return np.array(buffer)
         if self.features.streams:
             self.inner.synchronize()
         return np.array(self.inner.download(buffer))

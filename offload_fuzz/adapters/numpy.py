@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from itertools import pairwise
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -15,6 +16,8 @@ from offload_fuzz.types import DTYPES, NAMES, Array, type_of
 
 BFLOAT16 = DTYPES["bfloat16"].np
 
+#: The axis along which a transfer is cut, and where its pieces begin and the last one ends; None: it is not.
+Chunks: TypeAlias = tuple[int, tuple[int, ...]] | None
 #: Ops whose NumPy result shares the operand's memory; reshape copies where it must, every other op always.
 VIEWS = (
     *("permute_dims", "flip", "broadcast_to", "squeeze", "expand_dims", "getitem", "bitcast"),
@@ -99,6 +102,14 @@ def _placed(array: Array, destination: str) -> Array:
     return np.empty(array.size + 2, array.dtype)[1:-1].reshape(array.shape)
 
 
+def _parts(chunks: Chunks) -> list[tuple[Any, ...]]:
+    """The parts that a transfer in `chunks` moves one after the other, as indices."""
+    if chunks is None:
+        return [(...,)]
+    axis, bounds = chunks
+    return [(*(slice(None),) * axis, slice(start, stop), ...) for start, stop in pairwise(bounds)]
+
+
 class NumpyDevice:
     """The device `numpy`: the role of the host, and a device like any other when it is named as one."""
 
@@ -115,31 +126,33 @@ class NumpyDevice:
             aliasing={"*": "fresh", "reshape": "may", **dict.fromkeys(VIEWS, "view")},
             deterministic=True,
             destination=frozenset(("upload", "download")),
+            chunks=frozenset(("upload", "download")),
             drop=True,
             export=True,
             contract="numpy",
             place="numpy",
         )
 
-    def upload(self, array: Array, destination: str | None = None) -> Array:
-        """A copy of `array` in its layout, or in memory of the form `destination`.
+    def upload(self, array: Array, destination: str | None = None, chunks: Chunks = None) -> Array:
+        """A copy of `array` in its layout, or in memory of the form `destination`; piece by piece in `chunks`.
 
         Read-only where stride 0 gives one byte to several elements.
         """
         copy = _like(array) if destination is None else _placed(array, destination)
-        copy[...] = array
+        for part in _parts(chunks):
+            copy[part] = array[part]
         if array.size and any(step == 0 < n - 1 for n, step in zip(array.shape, copy.strides, strict=True)):
             copy.flags.writeable = False
         return copy
 
-    def download(self, buffer: Array, into: Array | None = None, share: bool = False) -> Array:
-        """A copy of `buffer`, in `into` if that is given; a view of it if it may be shared."""
+    def download(self, buffer: Array, into: Array | None = None, share: bool = False, chunks: Chunks = None) -> Array:
+        """A copy of `buffer`, in `into` if that is given, piece by piece in `chunks`; a view of it if it is shared."""
         if share:
             return buffer.view()
-        if into is None:
-            return np.array(buffer)
-        into[...] = buffer
-        return into
+        target = np.empty(buffer.shape, buffer.dtype) if into is None else into
+        for part in _parts(chunks):
+            target[part] = buffer[part]
+        return target
 
     def launch(self, op: str, operands: list[Array], attributes: dict[str, Any], out: Array | None = None) -> Array:
         """The row's NumPy meaning of `op`, into `out` (an operand) if given and if it can be written."""

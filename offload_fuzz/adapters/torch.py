@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 from attrs import evolve
 
-from offload_fuzz.adapters import torch_elementwise, torch_shaping
 from offload_fuzz.adapters.torch_neural import PROBES as NEURAL
 from offload_fuzz.adapters.torch_ops import ALIASING, Tensor, TorchOps
-from offload_fuzz.adapters.torch_updates import memory_for, updated, ways
+from offload_fuzz.adapters.torch_probes import ABSENT, PLAIN, PROBES, SQUARE
+from offload_fuzz.adapters.torch_updates import Chunks, Writable, memory_for, overlaps, put, updated, ways
 from offload_fuzz.contract_files import shipped_contracts
 from offload_fuzz.device import Features
 from offload_fuzz.errors import InternalError, MissingDevice, UsageError
@@ -35,39 +35,6 @@ READ_ONLY = np.broadcast_to(np.zeros(1), (1,))
 STREAMS = 4  # as many as the `stream` freedom has choices
 #: How long a delay is: about a millisecond at the clock rates of GPUs, in cycles.
 DELAY_CYCLES = 2_000_000
-
-SQUARE, ROW = (2, 2), (17,)
-REDUCE = {"axis": (0,), "keepdims": False}
-BACKWARDS = (None, None, -1)
-#: What a device is asked, as shapes and attributes; two questions where PyTorch's kernel depends on the shape.
-PROBES: dict[str, list[tuple[tuple[Any, ...], dict[str, Any]]]] = {
-    "sum": [(SQUARE, REDUCE)],
-    "prod": [(SQUARE, REDUCE)],
-    "mean": [(SQUARE, REDUCE)],
-    "max": [(SQUARE, REDUCE)],
-    "argmax": [(SQUARE, {"axis": 0, "keepdims": False})],
-    "cumulative_sum": [(SQUARE, {"axis": 0})],
-    "sort": [(SQUARE, {"axis": 0})],
-    "reshape": [(SQUARE, {"shape": (4,)})],
-    "permute_dims": [(SQUARE, {"axes": (1, 0)})],
-    "flip": [(SQUARE, {"axis": (0,)}), (ROW, {"axis": None})],
-    "broadcast_to": [(SQUARE, {"shape": (2, 2, 2)})],
-    "squeeze": [(SQUARE, {"axis": ()})],
-    "expand_dims": [(SQUARE, {"axis": 0})],
-    "concat": [(SQUARE, {"axis": 0})],
-    "getitem": [(SQUARE, {"index": (BACKWARDS, (0, 2, 1))}), (ROW, {"index": (BACKWARDS,)})],
-    "setitem": [(SQUARE, {"index": (BACKWARDS, (0, 2, 1))}), (ROW, {"index": (BACKWARDS,)})],
-    "take": [(SQUARE, {"axis": 1}), (ROW, {"axis": 0})],
-    **torch_elementwise.PROBES,
-    **torch_shaping.PROBES,
-}
-PROBES.update(NEURAL)
-PLAIN: list[tuple[tuple[int, ...], dict[str, Any]]] = [(SQUARE, {})]
-#: How PyTorch says that something is not there, apart from NotImplementedError.
-ABSENT = (
-    *("not implemented", "not supported", "unsupported", "not support", "could not run", "not available"),
-    *torch_shaping.ABSENT,
-)
 
 _custom: dict[str, Callable[..., Tensor]] = {}
 
@@ -93,15 +60,6 @@ def import_torch() -> Any:
 def _line(error: BaseException) -> str:
     """The first line of an exception's text."""
     return str(error).strip().split("\n")[0][:200]
-
-
-class _Writable:
-    """An array's memory under another claim: writable, so that PyTorch takes it without a warning. Never written."""
-
-    def __init__(self, array: Array) -> None:
-        self.array = array
-        interface = array.__array_interface__
-        self.__array_interface__ = {**interface, "data": (interface["data"][0], False)}
 
 
 class TorchDevice:
@@ -139,11 +97,14 @@ class TorchDevice:
             drop=self._on_cpu,  # where there are streams, memory is kept for the one that it was made on alone
             export=self._on_cpu,
             destination=frozenset(("upload", "download")),
+            chunks=frozenset(("upload", "download")),
             update=ways(ops, self._written),
             release=bool(self._streams),
             delay=bool(self._streams) and hasattr(getattr(self.torch, self.device.type, None), "_sleep"),
-            # a blocking copy returns when done; an async one reads pinned memory that this adapter filled before
-            source_free={"blocking": "return", "async": "return"},
+            pinned=bool(self._streams) and self._has(partial(self.pinned, 1), "pinned memory"),
+            # a blocking copy returns when done; an async one reads pinned memory that this adapter filled before, or is
+            # told to read where it is
+            source_free={"blocking": "return", "async": "return", "pinned": "completion"},
             aliasing=ALIASING,
             deterministic=self._on_cpu,
             contract=_contract_for(self.device.type),
@@ -154,38 +115,69 @@ class TorchDevice:
             self.implement(op, function)
 
     # ------------------------------------------------------------------------------------------------- protocol
-    def upload(self, array: Array, stream: int = 0, blocking: bool = True, destination: str | None = None) -> Tensor:
+    def upload(
+        self,
+        array: Array,
+        stream: int = 0,
+        blocking: bool = True,
+        destination: str | None = None,
+        chunks: Chunks = None,
+        pinned: bool = False,
+    ) -> Tensor:
         """A tensor of `array`'s elements on the device in its layout: gaps, stride 0, offset, no negative stride.
 
-        destination: in a view of a larger tensor instead.
+        destination: in a view of a larger tensor instead. chunks: copied into it, or into a row-major one, by pieces.
+        pinned: an asynchronous copy reads the array itself, where PyTorch has a tensor over it, and else a pinned copy.
         """
         if self._streams:
             self._enter(stream)
         source = self._alias(array)
+        if not (self._on_cpu or blocking or (pinned and source.data_ptr() == array.ctypes.data)):
+            source = self.torch.empty_like(source, pin_memory=True).copy_(source)
+        if chunks is not None:
+            return put(memory_for(source, destination or "own", self.device), source, chunks, blocking)
         if self._on_cpu or blocking:
             if destination is not None:
                 return memory_for(source, destination, self.device).copy_(source)
             return self._copy(source)
-        staging = self.torch.empty_like(source, pin_memory=True).copy_(source)
         if destination is not None:
-            return memory_for(source, destination, self.device).copy_(staging, non_blocking=True)
-        return staging.to(self.device, non_blocking=True)
+            return memory_for(source, destination, self.device).copy_(source, non_blocking=True)
+        return source.to(self.device, non_blocking=True)
+
+    def pinned(self, nbytes: int) -> Array:
+        """Host memory that PyTorch has page-locked; the tensor that owns it lives as long as the array.
+
+        See docs.pytorch.org/tutorials/intermediate/pinmem_nonblock.html: it may be read when the stream comes to the
+        copy, pageable memory is staged.
+        """
+        memory: Array = self.torch.empty(nbytes, dtype=self.torch.uint8, pin_memory=True).numpy()
+        return memory
 
     def download(
-        self, buffer: Tensor, stream: int = 0, blocking: bool = True, into: Array | None = None, share: bool = False
+        self,
+        buffer: Tensor,
+        stream: int = 0,
+        blocking: bool = True,
+        into: Array | None = None,
+        share: bool = False,
+        chunks: Chunks = None,
     ) -> Array:
         """A host array of the tensor's elements, which PyTorch never writes again; `into` if that is given.
 
-        share: in the tensor's own memory.
+        share: in the tensor's own memory. chunks: filled piece by piece.
         """
         if self._streams:
             self._enter(stream)
         if into is not None:
-            self._alias(into).copy_(buffer, non_blocking=not blocking)
+            put(self._alias(into), buffer, chunks, blocking)
             return into
         if buffer.is_conj() or buffer.is_neg():  # such views are resolved when they are read
             buffer = buffer.resolve_conj().resolve_neg()
-        if self._on_cpu:
+        if chunks is not None:
+            pinned = not (self._on_cpu or blocking)
+            host = self.torch.empty(buffer.shape, dtype=buffer.dtype, pin_memory=pinned)
+            put(host, buffer, chunks, blocking)
+        elif self._on_cpu:
             host = buffer if share else buffer.clone()
         elif blocking:
             host = buffer.to("cpu", copy=True)
@@ -273,7 +265,7 @@ class TorchDevice:
         if min(bits.strides, default=0) < 0:
             bits = bits.copy()
         elif not bits.flags.writeable and self.torch.is_warn_always_enabled():
-            bits = np.asarray(_Writable(bits))
+            bits = np.asarray(Writable(bits))
         tensor = self._from_numpy(bits)
         return tensor if carried is None else tensor.view(carried[1])
 
@@ -288,7 +280,7 @@ class TorchDevice:
         shape, strides = source.shape, source.stride()
         small = source[tuple(slice(0, 1) if s == 0 else slice(None) for s in strides)] if 0 in strides else source
         span = 1 + sum((n - 1) * s for n, s in zip(small.shape, strides, strict=True))
-        if _overlaps(small.shape, strides):
+        if overlaps(small.shape, strides):
             return source.to(self.device, copy=True)
         start = offset // size
         storage = source.new_empty(start + span, device=self.device)
@@ -381,16 +373,6 @@ class TorchDevice:
                 if not self._has(into, f"{op} in place on {dtype}"):
                     return False
         return True
-
-
-def _overlaps(shape: tuple[int, ...], strides: tuple[int, ...]) -> bool:
-    """Whether elements may share memory: some stride is within the reach of the smaller ones."""
-    reach = 0
-    for stride, n in sorted((s, n) for n, s in zip(shape, strides, strict=True) if n > 1):
-        if stride <= reach:
-            return True
-        reach += (n - 1) * stride
-    return False
 
 
 def _contract_for(kind: str) -> str:

@@ -1,13 +1,17 @@
-"""The freedom `update` on PyTorch: how a result comes to memory made for it."""
+"""How elements come to memory made for them on PyTorch: the freedoms `update`, `destination` and `chunks`."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any
+from itertools import pairwise
+from typing import Any, TypeAlias
 
 from offload_fuzz.adapters.torch_ops import ALIASING, TorchOps
+from offload_fuzz.types import Array
 
 Tensor = Any
+#: The axis along which a transfer is cut, and where its pieces begin and the last one ends; None: it is not.
+Chunks: TypeAlias = tuple[int, tuple[int, ...]] | None
 
 
 def ways(ops: Collection[str], written: frozenset[str]) -> dict[str, frozenset[str]]:
@@ -41,3 +45,31 @@ def memory_for(result: Tensor, how: str, device: Any = None) -> Tensor:
         whole = result.new_empty(space, device=device)
         return whole[..., 1::2] if shape else whole[1]
     return result.new_empty(shape, device=device)
+
+
+def put(target: Tensor, source: Tensor, chunks: Chunks, blocking: bool = True) -> Tensor:
+    """`target`, filled with the elements of `source`: by one copy, or by one for each piece, in order."""
+    axis, bounds = chunks or (0, ())
+    for start, stop in pairwise(bounds):
+        part = target.narrow(axis, start, stop - start)
+        part.copy_(source.narrow(axis, start, stop - start), non_blocking=not blocking)
+    return target if bounds else target.copy_(source, non_blocking=not blocking)
+
+
+def overlaps(shape: tuple[int, ...], strides: tuple[int, ...]) -> bool:
+    """Whether elements may share memory: some stride is within the reach of the smaller ones."""
+    reach = 0
+    for stride, n in sorted((s, n) for n, s in zip(shape, strides, strict=True) if n > 1):
+        if stride <= reach:
+            return True
+        reach += (n - 1) * stride
+    return False
+
+
+class Writable:
+    """An array's memory under another claim: writable, so that PyTorch takes it without a warning. Never written."""
+
+    def __init__(self, array: Array) -> None:
+        self.array = array
+        interface = array.__array_interface__
+        self.__array_interface__ = {**interface, "data": (interface["data"][0], False)}

@@ -7,7 +7,9 @@ this device is the adapter's own together with what is known of it: its type, it
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -21,6 +23,17 @@ from offload_fuzz.types import NAMES, Array, ArrayType, type_of
 
 PREFIX = "validating:"
 FUZZER, ADAPTER = "the fuzzer", "the adapter"
+
+
+#: id of each host array that lives and that an asynchronous download fills, perhaps while an upload of it is issued.
+_filled: dict[int, weakref.ref[Array]] = {}
+
+
+def _note_filled(array: Array, modes: Mapping[str, Any]) -> None:
+    """Remember an array that an asynchronous download fills, as long as it lives."""
+    if not modes.get("blocking", True):
+        key = id(array)
+        _filled[key] = weakref.ref(array, lambda _: _filled.pop(key, None))
 
 
 class BrokenPromise(OffloadError):
@@ -75,9 +88,11 @@ class ValidatingDevice:
         return frozenset(n for n in names if callable(getattr(self.inner, n, None)))
 
     # ------------------------------------------------------------------------------------------------- transfers
-    def upload(self, array: Array, share: bool = False, destination: str | None = None, **modes: Any) -> Checked:
+    def upload(
+        self, array: Array, share: bool = False, destination: str | None = None, chunks: Any = None, **modes: Any
+    ) -> Checked:
         """Checks the modes and the buffer, and that the host array is not written."""
-        call = _Call(self.name, f"upload({_shown(array)})")
+        call, pinned = _Call(self.name, f"upload({_shown(array)})"), modes.pop("pinned", False)
         call.hold(isinstance(array, np.ndarray), FUZZER, f"source is {type(array).__name__}", "a NumPy array")
         call.hold(array.dtype in NAMES, FUZZER, f"source has dtype {array.dtype}", "one of the dtypes")
         type_ = type_of(array)
@@ -89,20 +104,29 @@ class ValidatingDevice:
         self._check_modes(call, modes)
         before = array.tobytes()
         to = self._destination(call, "upload", destination)
+        to |= self._chunks(call, "upload", chunks, array.shape)
+        if pinned:
+            call.hold(bool(self.features.pinned), FUZZER, "pinned= is given", "declared")
+            modes["pinned"] = True
         buffer = self.inner.upload(array, **modes, **to, **({"share": True} if share else {}))
         call.hold(buffer is not None, ADAPTER, "upload returned None", "a buffer")
-        call.hold(array.tobytes() == before, ADAPTER, "upload changed the host array", "one that is left as it was")
+        same = id(array) in _filled or array.tobytes() == before
+        call.hold(same, ADAPTER, "upload changed the host array", "one that is left as it was")
         return self._placed(call, Checked(buffer, type_, self))
 
-    def download(self, buffer: Checked, into: Array | None = None, share: bool = False, **modes: Any) -> Array:
+    def download(
+        self, buffer: Checked, into: Array | None = None, share: bool = False, chunks: Any = None, **modes: Any
+    ) -> Array:
         """Checks the buffer, the modes, and the type of the array, or that of `into`."""
         call = _Call(self.name, "download")
         self._check_buffer(call, buffer)
         self._check_modes(call, modes)
+        modes |= self._chunks(call, "download", chunks, buffer.type.shape)
         if into is not None:
             call.hold("download" in self.features.destination, FUZZER, "into= is given", "declared by destination")
             call.hold(type_of(into) == buffer.type, FUZZER, f"into is {_shown(into)}", str(buffer.type))
             self.inner.download(buffer.buffer, into=into, **modes)
+            _note_filled(into, modes)
             return into
         if share:
             call.hold(bool(self.features.export), FUZZER, "share= is given", "declared by export")
@@ -113,9 +137,12 @@ class ValidatingDevice:
             NAMES.get(found.dtype) == buffer.type.dtype and found.shape == buffer.type.shape,
             ADAPTER, f"download gave {_shown(found)}", str(buffer.type),
         )  # fmt: skip  # who, what was seen, what should be
+        _note_filled(found, modes)
         return array  # type: ignore[no-any-return]  # as the adapter gave it
 
-    def copy(self, buffer: Checked, source: Any, destination: str | None = None, **modes: Any) -> Checked:
+    def copy(
+        self, buffer: Checked, source: Any, destination: str | None = None, chunks: Any = None, **modes: Any
+    ) -> Checked:
         """Checks that the source is a peer, and the buffer that comes of it."""
         call = _Call(self.name, "copy")
         call.hold(self.features.peers is not None, FUZZER, "copy is called", "declared by peers")
@@ -127,7 +154,7 @@ class ValidatingDevice:
         peers = (self.features.peers, source.features.peers)
         call.hold(are_peers(*peers), FUZZER, f"source has peers {peers[1]!r}", repr(peers[0]))
         self._check_modes(call, modes)
-        to = self._destination(call, "copy", destination)
+        to = self._destination(call, "copy", destination) | self._chunks(call, "copy", chunks, buffer.type.shape)
         result = self.inner.copy(buffer.buffer, source.inner, **modes, **to)
         call.hold(result is not None, ADAPTER, "copy returned None", "a buffer")
         return self._placed(call, Checked(result, buffer.type, self))
@@ -136,7 +163,7 @@ class ValidatingDevice:
     def launch(
         self,
         op: str,
-        operands: Sequence[Checked],
+        operands: Sequence[Any],
         attributes: Mapping[str, Any],
         out: Checked | None = None,
         donate: int | None = None,
@@ -144,6 +171,7 @@ class ValidatingDevice:
         **modes: Any,
     ) -> Checked:
         """Checks op, operands, attributes, `out`, `donate`, modes; that the adapter leaves its arguments."""
+        operands = [self._constant(b) for b in operands]
         types = [getattr(b, "type", None) for b in operands]
         call = _Call(self.name, f"launch {op}({', '.join(map(str, types))})")
         call.hold(op in self.features.ops, FUZZER, f"op is {op!r}", "one that is declared")
@@ -185,13 +213,14 @@ class ValidatingDevice:
     def launch_compiled(
         self,
         nodes: Sequence[tuple[str, Sequence[int], Mapping[str, Any]]],
-        operands: Sequence[Checked],
+        operands: Sequence[Any],
         results: Sequence[int],
         **modes: Any,
     ) -> list[Checked]:
         """Checks the operands and every node, the numbers of the results, and that there is a buffer for each."""
         call = _Call(self.name, f"launch_compiled {', '.join(op for op, *_ in nodes)}")
         call.hold(bool(self.features.compile), FUZZER, "launch_compiled is called", "declared by compile")
+        operands = [self._constant(b) for b in operands]
         for b in operands:
             self._check_buffer(call, b)
         self._check_modes(call, modes, transfer=False)
@@ -271,6 +300,15 @@ class ValidatingDevice:
         except AdapterError as error:
             raise BrokenPromise(f"{ADAPTER} broke a promise: {error}") from None
 
+    def pinned(self, nbytes: int) -> Array:
+        """Checks that it is declared, and that there are so many bytes that the host may write."""
+        call = _Call(self.name, f"pinned({nbytes})")
+        call.hold(bool(self.features.pinned), FUZZER, "pinned is called", "declared")
+        found: Any = self.inner.pinned(nbytes)
+        there = isinstance(found, np.ndarray) and (found.dtype, found.shape) == (np.uint8, (nbytes,))
+        call.hold(there and found.flags.writeable, ADAPTER, f"it gave {_shown(found)}", f"uint8[{nbytes}] to write")
+        return found  # type: ignore[no-any-return]  # as the adapter gave it
+
     def touched(self, array: Array, writes: bool) -> None:
         """Passed on."""
         self.inner.touched(array, writes)
@@ -296,6 +334,23 @@ class ValidatingDevice:
             return {}
         call.hold(kind in self.features.destination, FUZZER, "destination= is given", "declared")
         return {"destination": destination}
+
+    def _chunks(self, call: _Call, kind: str, chunks: Any, shape: tuple[int, ...]) -> dict[str, Any]:
+        """The argument, which must cut all of an axis into pieces that are not empty."""
+        if chunks is None:
+            return {}
+        call.hold(kind in self.features.chunks, FUZZER, "chunks= is given", "declared")
+        axis, bounds = chunks
+        whole = 0 <= axis < len(shape) and (bounds[0], bounds[-1]) == (0, shape[axis])
+        whole = whole and all(a < b for a, b in pairwise(bounds))
+        call.hold(whole, FUZZER, f"chunks is {chunks}", f"pieces of shape {shape}")
+        return {"chunks": chunks}
+
+    def _constant(self, operand: Any) -> Any:
+        """What is passed on of an operand: a host array as a buffer is, where the device takes constants."""
+        if not self.features.constants or not isinstance(operand, np.ndarray):
+            return operand
+        return Checked(operand, type_of(operand), self)
 
     def _check_buffer(self, call: _Call, buffer: Any) -> None:
         call.hold(

@@ -21,10 +21,11 @@ def steered(plan: Plan, edges: Edges, masks: dict[CellKey, int], fresh: dict[Cel
     """
     choices = dict(plan.choices)
     ways, roles = edges.ways, edges.roles(plan)
+    constants = {site for name, site in choices if name == "constant"}  # they cross in one way alone
     begin = unit * STRIDE % CELLS
     for transfer, layout, route, maker, user, gives, takes, dtype, value in edges.edges:
         p, q = roles[maker], roles[user]
-        if p == q:
+        if p == q or transfer[1] in constants:
             continue
         way = ways[p, q]
         key = (takes if q else gives, dtype, p, q)

@@ -43,6 +43,8 @@ class Dialect(Protocol):
 
     def download(self, c: s.Download, given: str, made: str, type: ArrayType) -> list[str]: ...
 
+    def pinned(self) -> str: ...
+
     def copy(self, c: s.Copy, given: str, origin: str, made: str) -> list[str]: ...
 
     def launch(
@@ -108,17 +110,25 @@ class Protocolled:
         return "".join(f", {a}" for a in found)
 
     def _to(self, c: s.Upload | s.Copy) -> str:
-        return "" if c.destination is None else f", destination={c.destination!r}"
+        return ("" if c.destination is None else f", destination={c.destination!r}") + self._cut(c)
+
+    @staticmethod
+    def _cut(c: s.Upload | s.Download | s.Copy) -> str:
+        return "" if c.chunks is None else f", chunks={c.chunks}"
 
     def upload(self, c: s.Upload, given: str, made: str, type: ArrayType, plain: bool) -> list[str]:
-        to = self._to(c)
+        to = self._to(c) + (", pinned=True" if c.pinned else "")
         return [f"{made} = {self.name}.upload({given}{self._arguments(c.stream, c.blocking)}{to})"]
 
+    def pinned(self) -> str:
+        return f"{self.name}.pinned"
+
     def download(self, c: s.Download, given: str, made: str, type: ArrayType) -> list[str]:
+        how = f"{self._arguments(c.stream, c.blocking)}{self._cut(c)}"
         if c.destination is not None:
-            return [f"{self.name}.download({given}, into={made}{self._arguments(c.stream, c.blocking)})"]
+            return [f"{self.name}.download({given}, into={made}{how})"]
         share = ", share=True" if c.share else ""
-        return [f"{made} = {self.name}.download({given}{self._arguments(c.stream, c.blocking)}{share})"]
+        return [f"{made} = {self.name}.download({given}{how}{share})"]
 
     def copy(self, c: s.Copy, given: str, origin: str, made: str) -> list[str]:
         return [f"{made} = {self.name}.copy({given}, {origin}{self._arguments(c.stream, c.blocking)}{self._to(c)})"]

@@ -40,6 +40,9 @@ class Jax:
             return [f"{made} = jax.device_put({given}, {self.name})"]
         return [f"{made} = upload_to_jax({given}, {self.name})"]
 
+    def pinned(self) -> str:
+        raise Untraceable("JAX gives no page-locked memory as an array of NumPy's [export]")
+
     def download(self, c: s.Download, given: str, made: str, type: ArrayType) -> list[str]:
         if c.share:
             return [f"{made} = np.asarray({given})  # in the buffer's memory"]

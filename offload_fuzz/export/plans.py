@@ -11,6 +11,7 @@ from typing import Any
 
 from offload_fuzz import schedule as s
 from offload_fuzz.case import Case
+from offload_fuzz.company import company_of
 from offload_fuzz.device import Place
 from offload_fuzz.execute import OVERWRITTEN
 from offload_fuzz.export.dialects import Dialect
@@ -25,10 +26,10 @@ from offload_fuzz.types import ArrayType
 
 #: Freedoms of an operand that decide how a command is written, by the command.
 SHOWN: dict[type, tuple[str, ...]] = {
-    s.Arrange: ("layout", "alignment", "paging", "readonly"),
-    s.Upload: ("transfer", "route", "destination"),
-    s.Download: ("transfer", "route", "destination"),
-    s.Copy: ("transfer", "route", "destination"),
+    s.Arrange: ("layout", "alignment", "paging", "pinned", "readonly"),
+    s.Upload: ("transfer", "route", "destination", "chunks"),
+    s.Download: ("transfer", "route", "destination", "chunks"),
+    s.Copy: ("transfer", "route", "destination", "chunks"),
     s.Overwrite: ("overwrite",),
     s.Launch: ("stream", "reuse", "update", "lifetime", "delay"),
     s.LaunchCompiled: ("compile", "stream", "delay"),
@@ -120,11 +121,15 @@ class _Writer:
         self.backing: dict[int, str] = {}
         self.claims = _claims(program, schedule)
         self.fresh_count = 0
-        for v, b in enumerate(schedule.inputs):
+        for v, b in enumerate((*schedule.inputs, *schedule.company)):
+            v %= len(schedule.inputs)
             self.called(b, v, f"v{v}")
 
     def called(self, buffer: int, value: int, wanted: str) -> str:
         """A name for `buffer`, which holds `value`: `wanted`, numbered if it is taken."""
+        end = f"v{value}"
+        if buffer >= self.schedule.own and wanted.endswith(end):
+            wanted = f"{wanted.removesuffix(end)}w{value}"
         name, n = wanted, 2
         while name in self.taken:
             name, n = f"{wanted}_{n}", n + 1
@@ -145,6 +150,7 @@ class _Writer:
     def body(self) -> list[str]:
         used = {getattr(c, "place", HOST) for c in self.schedule.commands} - {HOST}
         lines = [line for role in sorted(used) for line in self.dialects[role].begin(self.plan.seed)]
+        lines += self.company()
         for at, command in enumerate(self.schedule.commands):
             written = self.command(command)
             said = self.said(at, command)
@@ -153,6 +159,18 @@ class _Writer:
             lines += written
         returned = ", ".join(self.names[b] for b in self.schedule.results)
         return [*lines, f"return [{returned}]"]
+
+    def company(self) -> list[str]:
+        """The inputs of the second program, if there is one."""
+        if not self.schedule.company:
+            return []
+        program, choice = self.program, describe(self.program, ("company", ()), self.plan.get("company"))
+        lines = [f"# choice of the plan: {choice}, whose values are w0, w1, ..."]
+        same = company_of(program) is program.inputs
+        for v, b in enumerate(self.schedule.company):
+            reverse = f"v{v}.reshape(-1)[::-1].reshape(v{v}.shape)"
+            lines.append(f"{self.names[b]} = {f'v{v}' if same else reverse}.copy()")
+        return lines
 
     def said(self, at: int, command: s.Command) -> str:
         """The choices that a command carries out, as the printed case says them."""
@@ -171,7 +189,7 @@ class _Writer:
             case s.Upload():
                 value = self.value_of[c.source]
                 made = self.called(c.target, value, self.on(c.place, value))
-                plain = c.source in self.schedule.inputs
+                plain = c.source in self.schedule.inputs + self.schedule.company
                 type = self.schedule.buffers[c.target].type
                 return self.dialects[c.place].upload(c, self.names[c.source], made, type, plain)
             case s.Download():
@@ -251,7 +269,8 @@ class _Writer:
         size = type.np.itemsize
         offset = f", offset={size}" if c.alignment == 1 else ""
         nbytes = size * math.prod(shape)
-        taken = f"across_pages({nbytes}, {size})" if c.across else f"host_memory({nbytes}{offset})"
+        locked = f", allocate={self.dialects[c.pinned].pinned()}" if c.pinned else ""
+        taken = f"across_pages({nbytes}, {size}{locked})" if c.across else f"host_memory({nbytes}{offset}{locked})"
         lines = [
             f"{memory} = {taken}",
             f"{made} = np.ndarray({shape}, {dtype_text(type.np)}, {memory}){ends}",

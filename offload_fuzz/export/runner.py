@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 HOST_MEMORY = '''
-def host_memory(nbytes, offset=0):
+def host_memory(nbytes, offset=0, allocate=None):
     """Bytes that start `offset` past a multiple of 64, with other bytes (0xc5) around them."""
-    block = np.full(nbytes + 256, 0xC5, np.uint8)
+    block = np.empty(nbytes + 256, np.uint8) if allocate is None else allocate(nbytes + 256)
+    block.fill(0xC5)
     start = -block.ctypes.data % 64 + 64 + offset
     return block[start : start + nbytes]
 '''
 ACROSS_PAGES = '''
-def across_pages(nbytes, item):
+def across_pages(nbytes, item, allocate=None):
     """Bytes, half of whose elements of `item` bytes end one page of memory, and the rest begin the next."""
     before = item * max(nbytes // item // 2, 1)
-    block = np.full(nbytes + before + 4224, 0xC5, np.uint8)
+    size = nbytes + before + 4224
+    block = np.empty(size, np.uint8) if allocate is None else allocate(size)
+    block.fill(0xC5)
     start = -(block.ctypes.data + 64 + before) % 4096 + 64
     return block[start : start + nbytes]
 '''

@@ -173,7 +173,7 @@ class _Assembly:
     def _needed(helper: str, functions: Sequence[Sequence[str]], openings: Sequence[Any]) -> bool:
         name = helper.split("def ")[1].split("(")[0]
         lines = [line for f in functions for line in f] + [line for o in openings for line in o.setup]
-        return any(f"{name}(" in line and f".{name}(" not in line for line in lines)
+        return any((f"{name}(" in line and f".{name}(" not in line) or f"={name})" in line for line in lines)
 
     def head(self, openings: Sequence[Any], body: str) -> list[str]:
         """The docstring and the imports."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 from offload_fuzz import schedule as s
@@ -41,7 +42,7 @@ class Torch:
             "PyTorch",
             ("import torch", "import torch.nn.functional as F"),
             tuple(setup),
-            (TORCH_UPLOAD, without_types(memory_for)),
+            (TORCH_UPLOAD, TORCH_FROM_HOST, TORCH_PINNED, without_types(memory_for)),
         )
 
     def begin(self, seed: int) -> list[str]:
@@ -63,19 +64,24 @@ class Torch:
     def upload(self, c: s.Upload, given: str, made: str, type: ArrayType, plain: bool) -> list[str]:
         carried = self._carried(type)
         array = given if carried is None else f"{given}.view({carried[0]})"
+        tensor = f"from_host({array})" + ("" if carried is None else f".view({carried[1]})")
+        staged = f"torch.empty_like({tensor}, pin_memory=True).copy_({tensor})"
+        source = tensor if self.cpu or c.blocking or c.pinned else staged
+        if c.chunks is not None:
+            host = f"{made}_host"
+            lines = [f"{host} = {source}", f"{made} = memory_for({host}, {c.destination or 'own'!r}, {self.name})"]
+            return [*self._enter(c.stream), *lines, *_by_pieces(made, host, c.chunks, c.blocking)]
         if c.destination is not None:
-            tensor = f"torch.from_numpy({array})" + ("" if carried is None else f".view({carried[1]})")
-            pinned = f"torch.empty_like({tensor}, pin_memory=True).copy_({tensor})"
-            source = tensor if self.cpu or c.blocking else pinned
             target = f"memory_for({tensor}, {c.destination!r}, {self.name})"
             return [*self._enter(c.stream), f"{made} = {target}.copy_({source}, non_blocking={not c.blocking})"]
         if not self.cpu and not c.blocking:
-            tensor = f"torch.from_numpy({array})" + ("" if carried is None else f".view({carried[1]})")
-            pinned = f"torch.empty_like({tensor}, pin_memory=True).copy_({tensor})"
-            return [*self._enter(c.stream), f"{made} = {pinned}.to({self.name}, non_blocking=True)"]
+            return [*self._enter(c.stream), f"{made} = {source}.to({self.name}, non_blocking=True)"]
         call = f"torch.from_numpy({array}).to({self.name}, copy=True)" if plain else f"upload({array}, {self.name})"
         view = "" if carried is None else f".view({carried[1]})"
         return [*self._enter(c.stream), f"{made} = {call}{view}"]
+
+    def pinned(self) -> str:
+        return "page_locked"
 
     def download(self, c: s.Download, given: str, made: str, type: ArrayType) -> list[str]:
         carried = self._carried(type)
@@ -84,8 +90,15 @@ class Torch:
         if c.destination is not None:
             into = f"torch.from_numpy({made})" if carried is None else f"torch.from_numpy({made}.view({carried[0]}))"
             into += "" if carried is None else f".view({carried[1]})"
+            if c.chunks is not None:
+                return [*self._enter(c.stream), *_by_pieces(into, given, c.chunks, c.blocking)]
             return [*self._enter(c.stream), f"{into}.copy_({given}, non_blocking={not c.blocking})"]
-        if c.share:
+        pieces: list[str] = []
+        if c.chunks is not None:
+            pinned, host = "" if self.cpu or c.blocking else ", pin_memory=True", f"{made}_tensor"
+            pieces = [f"{host} = torch.empty({given}.shape, dtype={given}.dtype{pinned})"]
+            pieces += _by_pieces(host, tensor, c.chunks, c.blocking)
+        elif c.share:
             host = tensor
         elif self.cpu or c.blocking:
             host = f'{tensor}.to("cpu", copy=True)'
@@ -93,9 +106,9 @@ class Torch:
             empty = f"torch.empty({given}.shape, dtype={given}.dtype, pin_memory=True)"
             host = f"{empty}.copy_({tensor}, non_blocking=True)"
         if carried is None:
-            return [*self._enter(c.stream), f"{made} = {host}.numpy()"]
+            return [*self._enter(c.stream), *pieces, f"{made} = {host}.numpy()"]
         bits, back = carried[0].replace("np.", "torch."), dtype_text(type.np)
-        return [*self._enter(c.stream), f"{made} = {host}.view({bits}).numpy().view({back})"]
+        return [*self._enter(c.stream), *pieces, f"{made} = {host}.view({bits}).numpy().view({back})"]
 
     def copy(self, c: s.Copy, given: str, origin: str, made: str) -> list[str]:
         return [*self._enter(c.stream), f"{made} = {given}.to({self.name}, copy=True, non_blocking={not c.blocking})"]
@@ -167,6 +180,16 @@ class Torch:
         return [f"{given}.record_stream({self.name}_streams[{c.stream}])", f"{given}.untyped_storage().resize_(0)"]
 
 
+def _by_pieces(target: str, source: str, chunks: s.Chunks, blocking: bool) -> list[str]:
+    """Statements that copy the elements of a tensor into another piece by piece."""
+    axis, bounds = chunks
+    part = f"narrow({axis}, start, stop - start)"
+    return [
+        f"for start, stop in {list(pairwise(bounds))}:",
+        f"    {target}.{part}.copy_({source}.{part}, non_blocking={not blocking})",
+    ]
+
+
 TORCH_UPLOAD = '''
 def upload(array, device):
     """A tensor of the elements in the array's own layout, as far off 64 bytes as the array is."""
@@ -180,4 +203,14 @@ def upload(array, device):
     span = 1 + sum((n - 1) * step for n, step in zip(small.shape, x.stride()))
     memory = torch.empty(start + span, dtype=x.dtype, device=device)
     return memory.as_strided(small.shape, x.stride(), start).copy_(small).expand(x.shape)
+'''
+TORCH_FROM_HOST = '''
+def from_host(array):
+    """A tensor over the memory of the array, or of a copy where a stride is negative, which PyTorch does not have."""
+    return torch.from_numpy(array.copy() if min(array.strides, default=0) < 0 else array)
+'''
+TORCH_PINNED = '''
+def page_locked(nbytes):
+    """Host memory that PyTorch has page-locked."""
+    return torch.empty(nbytes, dtype=torch.uint8, pin_memory=True).numpy()
 '''

@@ -199,7 +199,7 @@ def _on_host(schedule: s.Schedule) -> Iterator[tuple[int, int]]:
             made[c.target] = made[c.source]
             if isinstance(c, s.Download):
                 found.append((made[c.source], c.target))
-    return ((v, b) for v, b in found if schedule.buffers[b].storage not in written)
+    return ((v, b) for v, b in found if b < schedule.own and schedule.buffers[b].storage not in written)
 
 
 def _is_wrong(trial: Trial, v: int, array: Array) -> bool:

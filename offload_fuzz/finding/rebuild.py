@@ -9,7 +9,7 @@ from attrs import evolve, field, frozen
 
 from offload_fuzz.case import Case
 from offload_fuzz.plan import Key, Plan
-from offload_fuzz.program import Node, Program, frozen_input, make_node
+from offload_fuzz.program import Node, Program, frozen_input, frozen_once, make_node
 from offload_fuzz.types import Array, ArrayType, type_of
 
 
@@ -101,11 +101,6 @@ def with_inputs(case: Case, arrays: Sequence[Array], nodes: Mapping[int, tuple[s
     inputs = (*program.inputs, *map(frozen_input, arrays))
     new = Program(inputs, tuple(changed(*n) for n in enumerate(program.nodes)), tuple(map(moved, program.outputs)))
     return evolve(case, program=new, plan=plans[0], control=plans[1], expected=None, values=None)
-
-
-def frozen_once(array: Array) -> Array:
-    """`array` itself if it may be a program's input as it is, else a copy that may."""
-    return array if not array.flags.writeable and array.flags.c_contiguous else frozen_input(array)
 
 
 def _operands(program: Program, v: int, change: Change) -> Sequence[int]:

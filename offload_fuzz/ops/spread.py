@@ -85,7 +85,8 @@ def _euclidean(a: Application, size: Array, e: Enclosure | None) -> Value:
     nothing = high == 0
     lo, hi = (np.where(nothing, 0, end) for end in (np.maximum(low - off, 0), high + off))
     lost = np.where(nothing, 0, (n + 1) * k.eta)
-    lo2, hi2 = lo * lo * max(1 - relative, 0.0) - lost, hi * hi * (1 + relative) + lost
+    shrunk = np.where(np.isinf(lo), lo, lo * lo * max(1 - relative, 0.0))  # an infinity stays one, by any bound
+    lo2, hi2 = shrunk - lost, hi * hi * (1 + relative) + lost
     overflow = np.asarray(hi2 > k.max)
     lo2 = np.where(np.isinf(hi2) & np.isfinite(hi), 0, lo2)  # where wide arithmetic cannot hold the square
     lo3, hi3 = roots(a, lo2, hi2, k)

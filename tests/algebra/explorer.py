@@ -171,8 +171,8 @@ class Explorer:
         self._refuse_dropped()
         self.names = list(self.queues)
         self.records = self._records()
-        self.inputs = schedule.inputs
-        self.memory: Memory = dict.fromkeys(layout.read(*schedule.inputs), ("written", -1))
+        self.inputs = schedule.inputs + schedule.company
+        self.memory: Memory = dict.fromkeys(layout.read(*self.inputs), ("written", -1))
         self.observed: dict[tuple[int, str], tuple[Label | None, ...]] = {}
         self.seen: set[tuple[int, tuple[int, ...]]] = set()
 

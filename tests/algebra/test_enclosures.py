@@ -12,7 +12,7 @@ from offload_fuzz.contract import Contract, union
 from offload_fuzz.contract_files import contract_named
 from offload_fuzz.enclosure import Enclosure, computed, either_zero, exact, is_float, ordinal
 from offload_fuzz.ops import BUILT_IN
-from offload_fuzz.ops.base import OPS, Application
+from offload_fuzz.ops.base import OPS, Application, Axes
 from offload_fuzz.types import DTYPES, Array, ArrayType, is_complex, is_floating, type_of
 
 from ..devices import Case, cases
@@ -49,6 +49,9 @@ def applied(
         for part in (e.lo, e.hi, e.lo2, e.hi2):
             assert part is None or (type(part) is np.ndarray and type_of(part) == result)
         bits = "uint8" if is_complex(result.dtype) else "bool"
+        for lo, hi in ((e.lo, e.hi), (e.lo2, e.hi2)):
+            if lo is not None and hi is not None and is_float(lo.dtype):
+                assert (np.isnan(lo) == np.isnan(hi)).all(), f"{op}: one end is NaN"
         for flag in (e.nan, e.ninf, e.pinf):
             assert flag is None or (type(flag) is np.ndarray and type_of(flag) == ArrayType(bits, result.shape))
     return value, e
@@ -163,6 +166,24 @@ def test_sums_in_a_narrower_accumulator(op: str) -> None:
                 op, np.random.default_rng(i), ArrayType(inner, case.type.shape), operands, case.attributes
             )
             assert_holds(e, result.astype(case.type.np), case)
+
+
+@pytest.mark.parametrize("contract", [IEEE, NARROW], ids=lambda c: c.name)
+@pytest.mark.parametrize("op", [name for name in BUILT_IN if isinstance(OPS[name].attributes.get("axis"), Axes)])
+def test_of_many_elements_in_few_bits_an_infinity_and_a_nan_are_known(op: str, contract: Contract) -> None:
+    """The relative bound of 1,420 elements exceeds 1 there, and is no factor for an infinity."""
+    rng = np.random.default_rng(7)
+    for dtype in sorted({"float16", "bfloat16", "float32"} & OPS[op].dtypes):
+        for special in (np.inf, -np.inf, np.nan, 0.0):
+            x = rng.integers(-3, 4, (710, 2)).astype(DTYPES[dtype].np)
+            x[0, 0] = special
+            for axis in ((0, 1), (0,)):
+                every = {"axis": axis, "keepdims": False, "correction": 1, "ord": 2}
+                attributes = {name: every[name] for name in OPS[op].attributes}
+                value, e = known(op, x, contract=contract, **attributes)
+                assert_holds(e, value, (op, dtype, special, axis))
+                result = evaluate(op, rng, type_of(value), [x], attributes)
+                assert_holds(e, result, (op, dtype, special, axis))
 
 
 def flush(x: Array, rng: np.random.Generator) -> Array:

@@ -76,7 +76,7 @@ def is_arranged(value: Array, layout: str) -> bool:
 
 def walked(case: Case, plan: Plan, places: tuple[Place, ...]) -> set[Cell]:
     """The cells that the commands of a schedule go through: what each transfer carries, and which op uses that."""
-    schedule = lower(case.program, plan, places)
+    schedule = lower(case.program, plan.without(("company", ())), places)  # cells are of the program itself
     assert case.values is not None
     value_in = dict(zip(schedule.inputs, range(len(case.program.inputs)), strict=True))
     made: dict[int, tuple[int, str]] = {}  # device buffer -> place and op that made it
@@ -85,8 +85,10 @@ def walked(case: Case, plan: Plan, places: tuple[Place, ...]) -> set[Cell]:
     probes = {buffer for _, buffer in schedule.probes}
     found: set[Cell] = set()
 
-    def use(op: str, buffers: tuple[int, ...]) -> None:
+    def use(op: str, buffers: tuple[int, ...], place: int) -> None:
         for b in buffers:
+            if place and not schedule.buffers[b].place:  # a constant counts as the plain crossing
+                found.add((op, schedule.buffers[b].type.dtype, "contiguous", "blocking", 0, place))
             if b in crossed:
                 layout, transfer, p, q = crossed[b]
                 found.add((op, schedule.buffers[b].type.dtype, layout, transfer, p, q))
@@ -112,11 +114,11 @@ def walked(case: Case, plan: Plan, places: tuple[Place, ...]) -> set[Cell]:
         elif isinstance(c, s.Download):
             value_in[c.target], made[c.target] = value_in[c.source], made[c.source]
         elif isinstance(c, s.Launch):
-            use(c.op, c.operands)
+            use(c.op, c.operands, c.place)
             value_in[c.target], made[c.target] = c.value, (c.place, c.op)
         elif isinstance(c, s.LaunchCompiled):
             for op, numbers, _ in c.nodes:
-                use(op, tuple(c.operands[n] for n in numbers if n < len(c.operands)))
+                use(op, tuple(c.operands[n] for n in numbers if n < len(c.operands)), c.place)
             for number, target in zip(c.results, c.targets, strict=True):
                 at = number - len(c.operands)
                 value_in[target], made[target] = c.values[at], (c.place, c.nodes[at][0])

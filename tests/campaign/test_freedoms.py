@@ -24,8 +24,13 @@ ONLY = {
     "update": "strided_target_unwritten",
     "destination": "download_into_gaps",
     "transfer": "export_offset_dropped",
+    "chunks": "later_chunk_at_base",
+    "pinned": "pinned_offset_dropped",
     "paging": "second_page_lost",
     "lifetime": "view_without_its_base",
+    "overwrite": "clean_upload_evicted",
+    "constant": "constant_written_short",
+    "company": "region_keeps_constant",
 }
 #: Choices that take more than the two devices of a default campaign, or features that no simulated device has.
 MORE_DEVICES = {("route", "third device"): 3}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import random
+from collections import Counter
 from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
@@ -45,6 +46,18 @@ def test_generation_does_not_depend_on_the_planted_fault() -> None:
     plain = generated("simulated:0")
     assert len(plain) == 150
     assert generated("simulated:0+int64_narrowed+wait_ignored") == plain
+
+
+def test_the_freedoms_that_take_more_than_one_crossing_are_in_one_plan_of_twenty() -> None:
+    bench, found = open_workbench(Settings(devices=list(SIMULATED), seed=9)), Counter[str]()
+    for number in range(4):
+        unit = Unit(bench, number, 250, lambda kind, data: None, NoJournal(), (0, 0))
+        unit._trial = lambda case, plans, counts, start: found.update(  # type: ignore[method-assign]  # generation alone
+            name for plan in plans for name in {"plans", *[name for name, _ in plan.choices]}
+        )
+        unit.run()
+    for name in ("company", "overwrite", "constant"):
+        assert found[name] >= 0.05 * found["plans"] >= 40, (name, found)
 
 
 def test_the_strategies_import_no_source_of_randomness() -> None:

@@ -373,8 +373,8 @@ class ReadOnlyIsShared(NumpyDevice):
         super().__init__()
         self.name = "unseen:ReadOnlyIsShared"
 
-    def upload(self, array: Array, destination: str | None = None) -> Array:
-        return super().upload(array, destination) if array.flags.writeable else array
+    def upload(self, array: Array, destination: str | None = None, chunks: Any = None) -> Array:
+        return super().upload(array, destination, chunks) if array.flags.writeable else array
 
 
 # ---------------------------------------------------------------------------------------------------- compiled regions

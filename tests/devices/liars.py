@@ -394,11 +394,46 @@ class AssignsToTheOperand(Queued):
         return super().launch(op, operands, attributes, update=update, **more)
 
 
+class BuildsInZeros(Queued):
+    def launch(self, op: str, operands: Any, attributes: Any, **more: Any) -> Any:
+        given = [np.zeros_like(x) if isinstance(x, np.ndarray) else x for x in operands]
+        return super().launch(op, given, attributes, **more)
+
+
 class FillsGaps(Queued):
     def download(self, buffer: Any, *, into: Array | None = None, **more: Any) -> Array:
         if into is not None and into.ndim and not into.flags.c_contiguous:
             into.base[...] = 0  # type: ignore[index]
         return super().download(buffer, into=into, **more)
+
+
+class PinsOneBlock(Queued):
+    def __init__(self) -> None:
+        super().__init__()
+        self.block = np.zeros(1 << 24, np.uint8)
+
+    def pinned(self, nbytes: int) -> Array:
+        return self.block[:nbytes]
+
+
+class ReadsPinnedLate(Queued):
+    def upload(self, array: Array, *, pinned: bool = False, blocking: bool = True, **more: Any) -> Any:
+        at = super().upload(array if blocking or not pinned else np.array(array), blocking=blocking, **more)
+        self.late = (array, at) if pinned and not blocking else getattr(self, "late", (None, None))
+        return at
+
+    def download(self, buffer: Any, **more: Any) -> Array:
+        array, at = getattr(self, "late", (None, None))
+        return np.array(array) if array is not None and buffer is at else super().download(buffer, **more)
+
+
+class RestartsEachChunk(Queued):
+    def upload(self, array: Array, *, chunks: Any = None, **more: Any) -> Any:
+        if chunks is None:
+            return super().upload(array, **more)
+        axis, (_, first, *_) = chunks
+        parts = np.arange(array.shape[axis]) % first
+        return super().upload(np.take(array, parts, axis), **more)
 
 
 class ExportsBackwards(Queued):
@@ -515,6 +550,8 @@ LIARS: dict[str, list[type]] = {
     "source_untouched": [KeepsTheSource],
     "source_free_blocking": [KeepsTheSource],
     "source_free_async": [ReadsLate],
+    "pinned": [PinsOneBlock],
+    "source_free_pinned": [ReadsPinnedLate],
     "shared": [SharesOneStaging, WritesWhatIsShared],
     "download_owned": [DownloadsItself, StagesDownloads],
     "blocking_transfers": [BlockingIsAsync],
@@ -534,8 +571,10 @@ LIARS: dict[str, list[type]] = {
     "in_place": [WritesBesideOut, WritesAllOperands],
     "donate": [GivesMemoryTwice, WritesAnotherOperand],
     "destinations": [FillsGaps],
+    "chunks": [RestartsEachChunk],
     "exported": [ExportsBackwards],
     "update": [AssignsToTheOperand],
+    "constants": [BuildsInZeros],
     "compiled": [GivesResultsInOrder, GivesOneResult],
     "streams_in_order": [SpreadsLaunches],
     "ops_in_order": [FallsBack],

@@ -6,13 +6,20 @@ import ctypes
 import platform
 import sys
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
 
+from offload_fuzz.adapters.numpy import NumpyDevice
 from offload_fuzz.adapters.simulated import make
-from offload_fuzz.execute import float_environment
-from offload_fuzz.host_arrays import BLOCK, CANARY, PAGE, HostMemory, arrange
+from offload_fuzz.device import Place
+from offload_fuzz.execute import execute, float_environment
+from offload_fuzz.host_arrays import BLOCK, CANARY, PAGE, HostMemory, arrange, relocated
+from offload_fuzz.lower import lower
+from offload_fuzz.plan import Key, Plan
+from offload_fuzz.program import Builder
+from offload_fuzz.types import Array
 
 LAYOUTS = ("contiguous", "fortran", "strided", "negative", "broadcast")
 #: The rounding modes of fenv.h on x86-64.
@@ -48,6 +55,54 @@ def test_an_arranged_array_has_the_same_elements_and_lies_in_its_backing(layout:
         assert not made.flags.writeable
         assert np.shares_memory(made, backing)
         assert backing.ctypes.data % 64 == (0 if alignment == 64 else 4)
+
+
+def test_a_result_of_the_host_is_relocated_to_a_multiple_of_64_bytes_with_its_strides() -> None:
+    memory, base = HostMemory(), np.arange(24, dtype=np.int16).reshape(2, 3, 4)
+    views = [
+        base,
+        base.T,
+        base[:, ::-1],
+        base[0, ::2, ::-1],
+        np.broadcast_to(base[0, 0], (3, 4)),
+        base[1, 1, 1],
+        base[:0],
+    ]
+    for array in views:
+        made = relocated(np.asarray(array), memory)
+        assert (made.tolist(), made.flags.writeable) == (array.tolist(), np.asarray(array).flags.writeable)
+        assert made.strides == np.asarray(array).strides
+        assert made.size == 0 or np.lib.array_utils.byte_bounds(made)[0] % 64 == 0
+        assert not np.shares_memory(made, array)
+
+
+def test_what_a_plain_plan_hands_over_is_aligned_to_64_bytes() -> None:
+    """Inputs, results of the host and of a device: where NumPy's allocator puts them is no chance of a run."""
+    places = [Place(NumpyDevice(), NumpyDevice().features)]
+    seen: list[int] = []
+    for device in (make("simulated:0"), make("simulated:1")):
+        upload = device.upload
+
+        def watched(array: Array, upload: Any = upload, **arguments: Any) -> Any:
+            seen.append(array.ctypes.data % 64)
+            return upload(array, **arguments)
+
+        device.upload = watched  # type: ignore[method-assign]  # to see what it is given
+        places.append(Place(device, device.features))
+    for n in range(1, 60, 2):
+        build = Builder()
+        v0 = build.input(np.arange(n, dtype=np.int16))
+        v = [build.apply("negative", v0)]
+        v += [build.apply("square", v[-1])]
+        v += [build.apply("add", v[-1], v0)]
+        program = build.returns(v[-1])
+        for roles in ((1, 0, 1), (0, 1, 2), (0, 1, 0), (1, 2, 1)):
+            choices: dict[Key, Any] = {("device", (1 + k,)): role for k, role in enumerate(roles) if role}
+            choices |= {("route", (1 + k, 0)): "host" for k in range(3)}
+            run = execute(lower(program, Plan(choices), places), program, places)
+            assert run.failure is None
+    assert len(seen) > 200
+    assert set(seen) == {0}
 
 
 def test_the_float_mode_is_found_to_be_right() -> None:

@@ -190,7 +190,7 @@ def test_a_compiled_region_is_one_call(chip: Path) -> None:
 
 
 VARIED = """\
-    d0_v0 = d0.upload(h0, stream=0, blocking=True, destination='strided')
+    d0_v0 = d0.upload(h0, stream=0, blocking=True, destination='strided', chunks=(1, (0, 1, 3)))
     # choice of the plan: v1: result put in its place by strided view; v1: dropped by the host after its last use
     d0_v1 = d0.launch('negative', [d0_v0], {}, update='strided view', stream=0)
     d0.release(d0_v0, stream=0)
@@ -205,10 +205,31 @@ def test_a_script_has_words_for_every_freedom_of_a_device(tmp_path: Path) -> Non
     assert VARIED in text
     assert "    m0 = across_pages(24, 4)\n" in text
     assert "    v3 = d0.download(d0_v3, stream=0, blocking=True, share=True)\n" in text
-    assert "    d0.download(d0_v5, into=v5, stream=0, blocking=True)\n" in text
+    assert "    d0.download(d0_v5, into=v5, stream=0, blocking=True, chunks=(0, (0, 1, 3)))\n" in text
     (tmp_path / "F.py").write_text(text, encoding="utf-8")
     done = subprocess.run([sys.executable, "F.py"], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_script_runs_the_second_program_too_and_shows_what_is_kept_of_it(tmp_path: Path) -> None:
+    b = Builder()
+    v1 = b.apply("negative", b.input(np.array([1, 2, 4], np.float32)))
+    program = b.returns(b.apply("square", v1))
+    choices: dict[Any, Any] = {("device", (1,)): 1, ("device", (2,)): 1, ("compile", (2,)): True}
+    plan = Plan({**choices, ("company", ()): "before"})
+    text = script(Case(program, plan, ("simulated:0+region_keeps_constant",)), {}, "F.py")
+    assert (
+        """    # choice of the plan: a second program before, whose values are w0, w1, ...
+    w0 = v0.reshape(-1)[::-1].reshape(v0.shape).copy()
+    d0_w0 = d0.upload(w0, stream=0, blocking=True)
+"""
+        in text
+    )
+    assert text.index("    w2 = d0.download(d0_w2") < text.index("    d0_v0 = d0.upload(v0") < text.index("return [v2]")
+    (tmp_path / "F.py").write_text(text, encoding="utf-8")
+    done = subprocess.run([sys.executable, "F.py"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (1, "")
+    assert "failing plan without 'a second program before'\n  as expected\n" in done.stdout
 
 
 def test_json_holds_the_text_and_what_is_to_be_said_of_it(tmp_path: Path) -> None:

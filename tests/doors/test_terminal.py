@@ -50,9 +50,9 @@ cells     none counted, as no device was opened
 programs  median 3 nodes; 25.0% wild, 2.5% large
 ops       3 of 4, least often sum 1.0%, abs 49.5%, add 49.5%; never exp
 freedoms  device 50.0%, stream 0.0%, reuse 0.0%, donate 0.0%, update 0.0%, lifetime 0.0%, compile
-          0.0%, delay 0.0%, transfer 0.1%, route 0.0%, destination 0.0%, layout 0.0%, alignment
-          0.0%, paging 0.0%, readonly 0.0%, overwrite 0.0%, order 0.0%, sync 0.0%, repeat 0.0%,
-          readback 0.0% of plans not plain
+          0.0%, delay 0.0%, transfer 0.1%, route 0.0%, destination 0.0%, chunks 0.0%, constant 0.0%,
+          layout 0.0%, alignment 0.0%, paging 0.0%, pinned 0.0%, readonly 0.0%, overwrite 0.0%,
+          order 0.0%, sync 0.0%, repeat 0.0%, company 0.0%, readback 0.0% of plans not plain
 judged    4,000 results: 1.0% unknown, 8 vacuous
 left out  1 skipped, 2 rejected, 0 out of memory
 ledger    transfers and launches told in 0.0% of case runs, reads watched in 0.0%

@@ -21,6 +21,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "device",
         "reference",
         "schedule",
+        "company",
         "ledger",
         "sequential",
         "happens_before",

@@ -14,6 +14,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 import pytest
+from attrs import evolve
 
 from offload_fuzz.case import read_case
 from offload_fuzz.device import place
@@ -23,6 +24,7 @@ from offload_fuzz.export.script import script
 from offload_fuzz.export.torch_dialect import Torch
 from offload_fuzz.finding.store import files_below
 from offload_fuzz.ops.base import OPS
+from offload_fuzz.plan import Plan
 from offload_fuzz.program import Node
 from offload_fuzz.schedule import Launch
 from tests.freedoms import varied_case
@@ -60,7 +62,9 @@ def test_a_script_runs_what_the_freedoms_of_a_backend_are(
     fixture: str, device: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     request.getfixturevalue(fixture)
-    text = script(varied_case(device), {}, "F.py")
+    case = varied_case(device)
+    both = Plan({**case.plan.choices, ("company", ()): "interleaved"})
+    text = script(evolve(case, plan=both, control=case.plan), {}, "F.py")
     if device == "torch:cpu":
         assert "    d0_v1 = torch.neg(d0_v0, out=d0_v1)\n" in text
         assert "    d0_v5[0:3, 0:2].copy_(d0_v4)\n" in text

@@ -69,11 +69,12 @@ class Simulated(Transfers):
         self.hooks = Hooks((FAULTS[f].hook, FAULTS[f].function) for f in faults)
         self.memory = Memory(p.alignment, p.memory)
         self.queues = Queues(self.name, p.streams, p.copy_engines, p.blocking)
-        self.tile, self.flushes = p.tile, p.flushes
+        self.tile, self.flushes, self.stages = p.tile, p.flushes, p.stages
         self.accumulators = {DTYPES[d].np: DTYPES[a].np for d, a in p.accumulators.items()}
         self.draws = Draws(0, self.accumulators)
         self.counted = Ledger(self.name)
         self.scratch: dict[str, Any] = {}
+        self.evictable = {}
         self._instructions: dict[Hashable, Instruction] = {}
 
     def reset(self, seed: int, order: str | None = None) -> None:
@@ -83,6 +84,7 @@ class Simulated(Transfers):
         drawn = DRAWN_ORDERS[self.draws.below(len(DRAWN_ORDERS))] if seed else "eager"
         self.memory.reset()
         self.scratch.clear()
+        self.evictable.clear()
         self.queues.reset(order or drawn, Draws(~seed))
 
     # ------------------------------------------------------------------------------------------------------ memory
@@ -110,7 +112,7 @@ class Simulated(Transfers):
     def launch(
         self,
         op: str,
-        operands: Sequence[Buffer],
+        operands: Sequence[Any],
         attributes: Mapping[str, Any],
         *,
         stream: int = 0,
@@ -123,7 +125,9 @@ class Simulated(Transfers):
         An `out` that cannot hold the result, as two of its elements share their bytes, is left alone. A donated operand
         is freed after the kernel, unless the result is a view of it. update: "assign" computes into memory of its own
         and copies from there, but setitem, and "view", write the region of a copy; views lie in larger memory.
+        Host arrays among the operands are constants.
         """
+        operands = [b if isinstance(b, Buffer) else self._constant(b, stream) for b in operands]
         instruction = self._instruction(op, tuple([b.type for b in operands]), attributes)
         type, hooks = instruction.type, self.hooks
         refusal = hooks.accepts(None, op, operands)
@@ -158,6 +162,8 @@ class Simulated(Transfers):
         def compute() -> Any:
             arrays = [hooks.operand(self._array(b, i), i, op) for i, b in enumerate(read)]
             noted()
+            if self.evictable:
+                self._evict(operands)
             if instruction.flushes:
                 arrays = [flushed(x, self.flushes, self.draws) for x in arrays]
             result = instruction.kernel(arrays, attributes, lawful_type, self.draws)
@@ -224,12 +230,13 @@ class Simulated(Transfers):
     def launch_compiled(
         self,
         nodes: Sequence[tuple[str, Sequence[int], Mapping[str, Any]]],
-        operands: Sequence[Buffer],
+        operands: Sequence[Any],
         results: Sequence[int],
         *,
         stream: int = 0,
     ) -> list[Buffer]:
         """One buffer for each of `results`, all written by one kernel that runs the nodes as a compiled region."""
+        operands = [b if isinstance(b, Buffer) else self._constant(b, stream) for b in operands]
         counted, types = self.counted, [b.type for b in operands]
         launch, seen = counted.launched(), counted.seen(operands)
         steps: list[regions.Step] = []
@@ -254,6 +261,7 @@ class Simulated(Transfers):
             counted.ran(launch, place, operands, [t.type for t in targets])
             if deeds[0] is not None:
                 counted.check(operands, seen, deeds[0])
+            arrays = self.hooks.captured(arrays, steps, self.scratch)
             found = regions.run(steps, arrays, results, self.draws, self.hooks.fused)
             for target, deed, result in zip(targets, deeds, self.hooks.region_results(found), strict=True):
                 if result is not None:

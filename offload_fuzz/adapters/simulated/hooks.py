@@ -34,8 +34,17 @@ HOOKS: dict[str, Hook] = {
         Hook("moved", "nbytes, kind", "a transfer moves all bytes of the elements"),
         Hook("legs", "((kind, nbytes),), buffer", "a transfer is one, of the elements alone, on the straight way; "
              "buffer: the device's"),
+        Hook("chunk", "buffer, first", "each piece of a transfer in chunks is where it is in the whole, which begins "
+             "with the first"),
+        Hook("chunk_queue", "stream, last, streams", "all pieces of a transfer go to the stream that was asked, so "
+             "that they are done when the last is; streams: how many there are"),
         Hook("arrives", "'completion'", "an asynchronous upload has read the host array when it is complete"),
+        Hook("reads_locked", "'completion'", "so has one from page-locked memory"),
+        Hook("locked", "array", "an upload from page-locked memory reads the array there, not where its memory begins"),
         Hook("copies", "True, array", "an upload copies the host array; the device never shares its memory"),
+        Hook("constant", "array", "a kernel has every bit of a constant built in"),
+        Hook("evicted", "False, array", "what was uploaded stays on the device; True: once a kernel has read it, "
+             "it is given up where the host array is the same still, from which its next use reads it"),
         Hook("host_target", "array, scratch", "a download fills a new host array; scratch: a dict, empty in each run"),
         Hook("exported", "(offset, strides), buffer", "a host array in device memory has the buffer's own layout"),
         Hook("host_waits", "True, kind", "a blocking transfer returns when it is complete"),
@@ -70,6 +79,8 @@ HOOKS: dict[str, Hook] = {
         Hook("direct", "True, op", "a kernel has no workspace that another stream's kernel writes"),
         Hook("written", "True, buffer, op, operands, in_place", "a kernel writes its whole result to memory"),
         # compiled regions; a step: op row, numbers of its operands, attributes, type
+        Hook("captured", "arrays, steps, scratch", "a compiled region is run on what it is given; scratch: a dict, "
+             "empty in each run"),
         Hook("fused", "value, number, steps, values", "inside a region each step has the value that it has alone"),
         Hook("region_target", "None, type, operands", "a result of a region goes to fresh memory"),
         Hook("region_results", "arrays", "a region writes each result to its own buffer; None: it is not written"),

@@ -6,12 +6,13 @@ import ctypes
 import math
 import weakref
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from attrs import define, field, frozen
 
-from offload_fuzz.types import DTYPES, Array, ArrayType
+from offload_fuzz.types import ALIGNMENT, DTYPES, Array, ArrayType
 
 #: 16-bit patterns that memory is filled with: NaN in every float dtype, neither bool, and no small integer.
 NEVER_WRITTEN = 0xFFF5
@@ -71,6 +72,20 @@ class Buffer:
     def overlaps_itself(self) -> bool:
         """Whether two elements share their bytes, so that it cannot be written."""
         return any(s == 0 and n > 1 for n, s in zip(self.type.shape, self.strides, strict=True))
+
+
+def pieces(buffer: Buffer, chunks: tuple[int, tuple[int, ...]] | None) -> list[tuple[tuple[slice, ...], Buffer]]:
+    """The parts that a transfer in `chunks` moves one after the other: where each is, and its view of the buffer."""
+    if chunks is None:
+        return [((), buffer)]
+    axis, bounds = chunks
+    found = []
+    for start, stop in pairwise(bounds):
+        shape = (*buffer.type.shape[:axis], stop - start, *buffer.type.shape[axis + 1 :])
+        offset = buffer.offset + start * buffer.strides[axis]
+        part = Buffer(buffer.storage, ArrayType(buffer.type.dtype, shape), offset, buffer.strides, buffer.place)
+        found.append(((*(slice(None),) * axis, slice(start, stop)), part))
+    return found
 
 
 def contiguous_strides(shape: tuple[int, ...], itemsize: int) -> Strides:
@@ -148,7 +163,7 @@ class Memory:
 
     alignment: of every storage; sizes are rounded up to it, so a freed block fits the next array of about its size.
     capacity: bytes that may be allocated at once, padding to the alignment included; None: no limit.
-    arriving: address -> a transfer that runs at the first use of the storage; only a fault defers one. exhausted:
+    arriving: address -> transfers that run at the first use of the storage; only a fault defers one. exhausted:
     whether an allocation has not fitted since the last reset. lost: bytes that nobody gets any more; only a fault loses
     some.
     """
@@ -156,7 +171,7 @@ class Memory:
     def __init__(self, alignment: int = 64, capacity: int | None = None) -> None:
         self.alignment = alignment
         self.capacity = capacity
-        self.arriving: dict[int, Callable[[], None]] = {}
+        self.arriving: dict[int, list[Callable[[], None]]] = {}
         self._live: dict[int, tuple[weakref.ref[Storage], int]] = {}
         self._free: dict[int, list[int]] = {}
         self._shared: dict[int, int] = {}
@@ -274,7 +289,8 @@ class Memory:
         """The elements of `buffer` at `layout`, as a NumPy view to be used before the next allocation."""
         storage = buffer.storage
         if self.arriving and storage.address in self.arriving:
-            self.arriving.pop(storage.address)()
+            for arrive in self.arriving.pop(storage.address):
+                arrive()
         offset, strides = layout
         type = buffer.type
         return np.ndarray(type.shape, DTYPES[type.dtype].np, self.arena, storage.address + offset, strides)
@@ -285,10 +301,11 @@ class Staging(np.ndarray[Any, Any]):
 
 
 def downloaded(type: ArrayType, fill: int) -> Array:
-    """A new host array of `type` in staging memory, each byte `fill`."""
-    memory = Staging(type.nbytes, np.uint8)
+    """A new host array of `type` in staging memory at a multiple of 64 bytes, each byte `fill`."""
+    memory = Staging(type.nbytes + ALIGNMENT, np.uint8)
     memory.fill(fill)
-    array: Array = np.ndarray(type.shape, type.np, memory)
+    start = -memory.__array_interface__["data"][0] % ALIGNMENT
+    array: Array = np.ndarray(type.shape, type.np, memory, start)
     return array
 
 

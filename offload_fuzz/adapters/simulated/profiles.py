@@ -39,7 +39,8 @@ class Profile:
     alignment: of allocations. peers: one of `PEERS`. accumulator: the narrowest float dtype of the sums of `sum`,
     `mean`, `cumulative_sum` and `matmul`; None: that of contract `simulated`. flushes: float dtypes whose subnormals it
     may take as zero. tile: rows and columns of the last two axes to which each array is padded in memory. compile:
-    whether it takes runs of nodes.
+    whether it takes runs of nodes. pinned: whether it gives page-locked host memory. stages: whether asynchronous
+    uploads from any other go over a staging buffer, so that the source is free when the call returns.
     """
 
     name: str
@@ -57,6 +58,8 @@ class Profile:
     flushes: frozenset[str] = field(default=frozenset(), converter=_names)
     tile: tuple[int, int] | None = None
     compile: bool = False
+    pinned: bool = False
+    stages: bool = False
 
     @property
     def accumulators(self) -> dict[str, str]:
@@ -110,7 +113,7 @@ def _checked(name: str, row: Any, where: str) -> Profile:
     given = dict(row)
     if row.get("alignment", 2) & (row.get("alignment", 2) - 1):
         raise UsageError(f"alignment is {row['alignment']} but should be a power of two [{where}]")
-    for key in ("blocking", "compile"):
+    for key in ("blocking", "compile", "pinned", "stages"):
         if type(row.get(key, False)) is not bool:
             raise UsageError(f"{key} is {row[key]!r} but should be true or false [{where}]")
     for op in row.get("ops", ()):
@@ -180,13 +183,20 @@ def features_of(profile: Profile, name: str, index: int = 0) -> Features:
         donate=frozenset(op.name for op in ops),
         update=dict.fromkeys(ways, fresh),
         destination=frozenset(("download",) if profile.tile else DESTINATIONS),
+        chunks=frozenset(DESTINATIONS),
         peers=peers_of(profile, index),
         release=True,
         compile=profile.compile,
         delay=not profile.blocking,
         drop=True,
         export=True,
-        source_free={"blocking": "return", "async": "completion"},
+        constants=True,
+        pinned=profile.pinned,
+        source_free={
+            "blocking": "return",
+            "async": "return" if profile.stages else "completion",
+            "pinned": "completion",
+        },
         aliasing=ALIASING,
         deterministic=False,
         contract=contract_of_profile(profile),

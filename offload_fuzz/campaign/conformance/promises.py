@@ -69,6 +69,12 @@ def _free(transfer: str) -> Callable[[Bench], str]:
     return needs
 
 
+def _pinned(bench: Bench) -> str:
+    when = bench.features.free_after("pinned")
+    kept = "" if when in ("return", "completion") else f"source_free says {when!r}: the source is never written"
+    return _declared("pinned")(bench) or _async(bench) or kept
+
+
 def _aliasing(kind: str) -> Callable[[Bench], str]:
     def needs(bench: Bench) -> str:
         if not any(bench.features.alias_of(op) == kind for op in bench.features.ops):
@@ -135,6 +141,11 @@ PROMISES: dict[str, Promise] = {p.name: p for p in (
          "copy on upload, or declare a weaker source_free for blocking", _free("blocking")),
     _row("transfers", "source_free_async", "after an async upload the host may overwrite it when declared",
          transfers.source_free_async, "declare a weaker source_free for async", _free("async")),
+    _row("transfers", "pinned", "page-locked memory is the host's, and its bits go up", transfers.pinned,
+         "give memory of its own on each call, and read it by the array's address and strides", _declared("pinned")),
+    _row("transfers", "source_free_pinned",
+         "after an async upload from page-locked memory the host may overwrite it when declared",
+         transfers.source_free_pinned, "declare a weaker source_free for pinned", _pinned),
     _row("transfers", "shared", "a shared upload has the bits, and the host's array is not written", together.shared,
          "keep the host's array alive and write nothing to it, or copy", _shared),
     _row("transfers", "download_owned", "a downloaded array is the host's: its memory and the device's are two",
@@ -142,6 +153,9 @@ PROMISES: dict[str, Promise] = {p.name: p for p in (
     _row("transfers", "destinations", "elements arrive in memory with gaps or an offset, and nothing around it changes",
          transfers.destinations, "write by the strides of the target, or leave the transfer out of destination",
          _declared("destination")),
+    _row("transfers", "chunks", "a transfer in pieces brings every element where it belongs", transfers.chunks,
+         "advance on both sides by what each piece has moved, to the end of the last; be done when all are",
+         _declared("chunks")),
     _row("transfers", "exported", "a host array in a buffer's memory has its elements", transfers.exported,
          "give strides and byte offset of the buffer, and keep its memory as long as the array", _declared("export")),
     _row("transfers", "blocking_transfers", "a blocking transfer is done when it returns", transfers.blocking_transfers,
@@ -172,6 +186,8 @@ PROMISES: dict[str, Promise] = {p.name: p for p in (
          _ledger),
     _row("ops", "deterministic", "the same call gives the same bits again", computing.deterministic,
          "do not declare deterministic", _declared("deterministic")),
+    _row("ops", "constants", "an operand that is a constant of the kernel counts as an uploaded one",
+         together.constants, "keep every bit of it, and a constant of each launch apart", _declared("constants")),
     _row("ops", "compiled", "a region gives every result that is asked for, as the contract allows", together.compiled,
          "number operands first, then nodes; give `results` in their order, in fresh memory", _declared("compile")),
 

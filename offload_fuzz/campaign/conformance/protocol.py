@@ -57,6 +57,12 @@ def _calls(bench: Bench) -> Iterator[tuple[str, tuple[Any, ...], dict[str, Any]]
     for kind, given in (("upload", (0,)), ("copy", (0, 0))):
         if kind in f.destination:
             yield kind, given, {**bench.modes(0, True), "destination": "strided"}
+    if f.pinned:
+        yield "pinned", (0,), {}
+        yield "upload", (0,), {**bench.modes(0, True), "pinned": True}
+    for kind, given in (("upload", (0,)), ("download", (0,)), ("copy", (0, 0))):
+        if kind in f.chunks:
+            yield kind, given, {**bench.modes(0, True), "chunks": (0, (0, 1, 2))}
     if f.export:
         yield "download", (0,), {**bench.modes(0, True), "share": True}
     if "download" in f.destination:

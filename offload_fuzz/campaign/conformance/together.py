@@ -13,7 +13,7 @@ from offload_fuzz.campaign.conformance.transfers import data, sample
 from offload_fuzz.enclosure import Enclosure
 from offload_fuzz.host_arrays import arrange
 from offload_fuzz.ops.base import OPS
-from offload_fuzz.program import Builder
+from offload_fuzz.program import Builder, frozen_input
 from offload_fuzz.reference import evaluate_program, quiet
 from offload_fuzz.strategies.arrays import make_data
 from offload_fuzz.text import format_element
@@ -97,6 +97,22 @@ def update(bench: Bench) -> Iterator[Violation]:
                         yield Violation(where, f"operand {k} changed", "an update writes its result and nothing else")
 
     return bench.each(sorted(set().union(*ways.values())), look)
+
+
+# -------------------------------------------------------------------------------------------------------- constants
+def constants(bench: Bench) -> Iterator[Violation]:
+    """With any one operand as a constant, or all of them, a result is what the contract allows."""
+
+    def look(op: str) -> Iterator[Violation]:
+        for a in bench.working(op)[:FEW] if bench.features.alias_of(op) == "fresh" else ():
+            every = range(len(a.operands))
+            for built_in in {*[(k,) for k in every], tuple(every)} - {()}:
+                bench.where = f"{a}, operands {', '.join(map(str, built_in))} constant"
+                given = [x if k in built_in else bench.upload(x) for k, x in enumerate(map(frozen_input, a.operands))]
+                result = bench.launch(op, given, a.attributes)
+                yield from _outside(bench.where, bench.download(result), a.value, a.allowed)
+
+    return bench.each(bench.features.ops, look)
 
 
 # --------------------------------------------------------------------------------------------------------- donation

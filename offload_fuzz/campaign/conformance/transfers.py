@@ -21,6 +21,11 @@ SHAPES: tuple[tuple[int, ...], ...] = (
     (2, 3, 4), (2, 1, 3, 2), (2, 3, 1, 2, 2), (4097,),
 )  # fmt: skip  # a table
 LARGE = (1_000_003,)
+#: Shapes, and pieces of them: with a shorter one at the end, of one element each, along every axis.
+PIECES: tuple[tuple[tuple[int, ...], tuple[int, tuple[int, ...]]], ...] = (
+    ((17,), (0, (0, 7, 14, 17))), ((2,), (0, (0, 1, 2))), ((3, 5), (1, (0, 3, 5))), ((5, 3), (0, (0, 2, 5))),
+    ((2, 3, 4), (2, (0, 1, 2, 3, 4))), ((1000,), (0, (0, 333, 666, 999, 1000))),
+)  # fmt: skip  # a table
 LAID_OUT: tuple[tuple[int, ...], ...] = ((), (17,), (3, 5), (0, 2), (2, 3, 4))
 LAYOUTS = ("contiguous", "fortran", "strided", "negative", "broadcast")
 SIZES = (3, 1024, 300_007)
@@ -128,18 +133,24 @@ def source_free_async(bench: Bench) -> Iterator[Violation]:
     return _source_free(bench, False)
 
 
-def _source_free(bench: Bench, blocking: bool) -> Iterator[Violation]:
+def source_free_pinned(bench: Bench) -> Iterator[Violation]:
+    return _source_free(bench, False, True)
+
+
+def _source_free(bench: Bench, blocking: bool, pinned: bool = False) -> Iterator[Violation]:
     """Overwrite the source as soon as it is promised to be free; the device must have what was there before."""
-    when = bench.features.free_after("blocking" if blocking else "async")
+    when = bench.features.free_after("pinned" if pinned else "blocking" if blocking else "async")
+    memory = HostMemory(lambda nbytes: bench.call("pinned", nbytes)) if pinned else HostMemory()
+    more = {"pinned": True} if pinned else {}
     for _ in bench.rounds():
         for dtype in sample(bench):
             for size in SIZES:
                 for layout in ("contiguous", "strided"):
                     where = f"{dtype}[{size}], {layout}, overwritten at {when}"
                     bench.at(where)
-                    array, backing = arrange(data(dtype, (size,)), layout, 64, False)
+                    array, backing = arrange(data(dtype, (size,)), layout, 64, False, memory)
                     expected = np.array(array)
-                    buffer = bench.upload(array, blocking=blocking)
+                    buffer = bench.call("upload", array, **bench.modes(0, blocking), **more)
                     if when == "completion" and bench.features.streams:
                         bench.call("synchronize", event=bench.call("record", 0))
                     backing[...] = OVERWRITTEN
@@ -148,6 +159,22 @@ def _source_free(bench: Bench, blocking: bool) -> Iterator[Violation]:
                     if found:
                         yield found
                         return
+
+
+def pinned(bench: Bench) -> Iterator[Violation]:
+    """Page-locked memory is the host's to write, and what is uploaded from it has its bits; two blocks are apart."""
+    for dtype in sample(bench):
+        for shape in LAID_OUT:
+            for layout in ("contiguous", "strided", "negative"):
+                where = f"{dtype}{list(shape)}, {layout}, page-locked"
+                bench.at(where)
+                expected = data(dtype, shape)
+                first, second = (HostMemory(lambda nbytes: bench.call("pinned", nbytes)) for _ in range(2))
+                array, _ = arrange(expected, layout, 1, False, first)
+                arrange(data(dtype, shape, 2), layout, 1, False, second)
+                found = differs(f"{where}, on the host", np.array(array), expected)
+                buffer = bench.call("upload", array, pinned=True, **bench.modes(0, True))
+                yield from _first(found or differs(where, bench.download(buffer), expected))
 
 
 # ------------------------------------------------------------------------------------------------- the destination
@@ -187,6 +214,32 @@ def _arrived(bench: Bench, array: Array, kind: str, how: str) -> Array | None:
     modes = bench.modes(0, True)
     there = bench.peer.device.copy(buffer, bench.device, destination=how, **modes)
     return bench.peer.device.download(there, **modes)  # type: ignore[no-any-return]  # judged
+
+
+def chunks(bench: Bench) -> Iterator[Violation]:
+    """In pieces, on every axis, elements come where they belong; a source is free as after a transfer at once."""
+    declared = bench.features.chunks
+    when = bench.features.free_after("blocking")
+    for dtype in sample(bench):
+        for shape, cut in PIECES:
+            for layout in ("contiguous", "strided"):
+                expected = data(dtype, shape)
+                where = f"{dtype}{list(shape)}, {layout}, chunks={cut}"
+                bench.at(where)
+                modes = bench.modes(0, True)
+                source, backing = arrange(expected, layout, 64, False)
+                buffer = bench.call("upload", source, **modes, **({"chunks": cut} if "upload" in declared else {}))
+                if when in ("return", "completion"):
+                    backing[...] = OVERWRITTEN
+                if "copy" in declared and bench.peer is not None:
+                    there = bench.peer.device.copy(buffer, bench.device, chunks=cut, **modes)
+                    found = differs(f"{where}, copy", bench.peer.device.download(there, **modes), expected)
+                    if found:
+                        yield found
+                given = {"chunks": cut} if "download" in declared else {}
+                found = differs(where, bench.call("download", buffer, **modes, **given), expected)
+                if found:
+                    yield found
 
 
 def exported(bench: Bench) -> Iterator[Violation]:

@@ -16,6 +16,12 @@ from offload_fuzz.types import NAMES, Array, ArrayType, is_floating
 # fmt: off
 
 
+@fault("clean_upload_evicted", hook="evicted", cls="aliasing", needs=("overwrite",), report="jax-ml/jax#37830",
+       sentence="An upload that a kernel has read is given up, and its next use reads the host array again.")
+def _clean_upload_evicted(evicted: bool, array: Array) -> bool:
+    return True
+
+
 @fault("in_place_write_lost", hook="written", cls="aliasing", needs=("reuse",), inside=True,
        report="pytorch/pytorch#165257",
        sentence="An in-place op on a buffer that is not contiguous writes to a temporary that is thrown away.")

@@ -11,7 +11,7 @@ from offload_fuzz.adapters.simulated.faults.parts import narrowed
 from offload_fuzz.adapters.simulated.faults.table import fault
 from offload_fuzz.adapters.simulated.memory import Buffer
 from offload_fuzz.adapters.simulated.regions import Step
-from offload_fuzz.types import ArrayType
+from offload_fuzz.types import Array, ArrayType, type_of
 
 # A decorator below is one row of what `offload-fuzz faults` lists, and is laid out as one.
 # fmt: off
@@ -67,6 +67,16 @@ def _region_divides_toward_zero(value: Any, number: int, steps: Sequence[Step], 
     if op.name == "remainder":
         return np.fmod(x1, x2).astype(value.dtype)
     return value + ((value < 0) & (value * x2 != x1) & (x2 != 0)).astype(value.dtype)
+
+
+@fault("region_keeps_constant", hook="captured", cls="compiled regions", report="uxlfoundation/oneDNN#2312",
+       sentence="A region like one that was compiled before is run on the first operand that that one had.",
+       needs=("compile", "company"))
+def _region_keeps_constant(arrays: list[Array], steps: Sequence[Step], scratch: dict[str, Any]) -> list[Array]:
+    nodes = [(op.name, *numbers, repr(sorted(attributes.items())), type) for op, numbers, attributes, type in steps]
+    constants = scratch.setdefault("constants", {})
+    key = (*nodes, *[type_of(x) for x in arrays])
+    return [constants.setdefault(key, np.array(x)) if i == 0 else x for i, x in enumerate(arrays)]
 
 
 @fault("region_on_host", hook="unit", cls="compiled regions", needs=("compile",),

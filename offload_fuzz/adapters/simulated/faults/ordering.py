@@ -73,3 +73,10 @@ def _operands_prefetched(when: str, op: str) -> str:
        sentence="A stream waits for an event only so long: where the other stream is delayed, it goes on without.")
 def _wait_gives_up(wait: bool, event: Any, device: str) -> bool:
     return wait and not event.queue.delays
+
+
+@fault("last_chunk_waited_for", hook="chunk_queue", cls="ordering", needs=("chunks",),
+       report="intel/torch-xpu-ops#3016",
+       sentence="Pieces of a transfer in chunks are not in order, and what waits for it waits for the last one alone.")
+def _last_chunk_waited_for(stream: int, last: bool, streams: int) -> int:
+    return stream if last else (stream + 1) % streams

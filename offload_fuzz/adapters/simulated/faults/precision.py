@@ -11,10 +11,19 @@ from offload_fuzz.adapters.simulated.faults.parts import flushed, narrowed
 from offload_fuzz.adapters.simulated.faults.table import fault, result_fault
 from offload_fuzz.types import NAMES, Array
 
+PRINTED = ("float64", "float32", "float16", "bfloat16")
 TRUNCATED = ("add", "subtract", "multiply", "divide", "square", "astype")
 
 # A decorator below is one row of what `offload-fuzz faults` lists, and is laid out as one.
 # fmt: off
+
+
+@fault("constant_written_short", hook="constant", cls="precision", needs=("constant",), report="apache/tvm#17276",
+       sentence="A floating constant is written into the source of its kernel with 1 digit (7 in the report).")
+def _constant_written_short(array: Array) -> Array:
+    if NAMES[array.dtype] not in PRINTED:
+        return array
+    return np.array([float(f"{x:.0e}") for x in array.reshape(-1).tolist()]).astype(array.dtype).reshape(array.shape)
 
 
 @result_fault("float32_in_float16", "add subtract multiply divide square matmul", "precision",

@@ -6,6 +6,7 @@ import ctypes
 from typing import Any, TypeAlias
 
 import numpy as np
+from attrs import evolve
 from numpy.lib.stride_tricks import as_strided
 
 from offload_fuzz.adapters.simulated.faults.parts import flushed, forward, unwritten_from
@@ -152,3 +153,30 @@ def _second_page_lost(array: Array) -> Array:
         return array
     there: Array = unwritten_from(array, left // array.itemsize)
     return there
+
+
+@fault("later_chunk_at_base", hook="chunk", cls="transfer", needs=("chunks",), report="kvcache-ai/Mooncake#3243",
+       sentence="Of a transfer in chunks every piece goes to, or comes from, where the first one lies.")
+def _later_chunk_at_base(buffer: Buffer, first: Buffer) -> Buffer:
+    return evolve(buffer, offset=first.offset)
+
+
+@fault("pinned_source_read_late", hook="reads_locked", cls="transfer", needs=("transfer", "pinned", "overwrite"),
+       report="pytorch/pytorch#68749",
+       sentence="An asynchronous upload from page-locked memory is complete before that is read, at its first use.")
+def _pinned_source_read_late(when: str) -> str:
+    return "first use"
+
+
+@fault("pinned_offset_dropped", hook="locked", cls="transfer", needs=("pinned",),
+       report="nntile/nntile#464",
+       sentence="An upload from page-locked memory reads from a multiple of 64 bytes on, where it was registered.")
+def _pinned_offset_dropped(array: Array) -> Array:
+    below, nbytes = span(type_of(array), array.strides)
+    start = array.__array_interface__["data"][0]
+    off = (start - below) % 64
+    if not off or not nbytes:
+        return array
+    raw: Any = (ctypes.c_ubyte * nbytes).from_address(start - below - off)
+    moved: Array = np.ndarray(array.shape, array.dtype, raw, below, array.strides)
+    return moved
