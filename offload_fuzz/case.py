@@ -335,8 +335,8 @@ class _Reader:
             self.get(need, "passes_when_plain", bool, type(None), at=f"finding.needs[{i}]")
         for i, tried in enumerate(finding.get("plans", ())):
             at = f"finding.plans[{i}]"
-            self.object(tried, at, ("plan", "chosen", "verdict", "failures", "runs"))
-            for key, kind in (("plan", str), ("chosen", list), ("verdict", str), ("failures", int), ("runs", int)):
+            self.object(tried, at, ("plan", "chosen", "outcome", "failures", "runs"))
+            for key, kind in (("plan", str), ("chosen", list), ("outcome", str), ("failures", int), ("runs", int)):
                 self.get(tried, key, kind, at=at)
             if [type(c) for c in tried["chosen"]] != [bool] * len(finding.get("needs", ())):
                 raise self.fail("chosen should hold a bool for each of finding.needs", at)

@@ -16,7 +16,6 @@ from .verdict import FAIL, PASS, UNKNOWN, Oracle, Verdict, judge
 #: Name on the command line -> oracle; the order is that in which they judge.
 ORACLES: dict[str, type[Oracle]] = {
     "liveness": RaisesNothing,
-    "recovery": Recovers,
     "metadata": TypesKept,
     "enclosed": WithinContract,
     "agreement": PlacementInvariant,
@@ -25,6 +24,7 @@ ORACLES: dict[str, type[Oracle]] = {
     "ordering": RanWherePlanned,
     "movement": MovedAsPlanned,
     "reads": ReadsLastWritten,
+    "recovery": Recovers,
 }
 
 

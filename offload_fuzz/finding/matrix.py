@@ -24,7 +24,7 @@ class Tried:
     rate: Rate
 
     @property
-    def verdict(self) -> str:
+    def outcome(self) -> str:
         """fails or passes."""
         return "fails" if self.rate.failures else "passes"
 
@@ -33,7 +33,7 @@ class Tried:
         return {
             "plan": self.name,
             "chosen": list(self.chosen),
-            "verdict": self.verdict,
+            "outcome": self.outcome,
             "failures": self.rate.failures,
             "runs": self.rate.runs,
         }

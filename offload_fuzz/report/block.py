@@ -109,7 +109,7 @@ def _needs(case: Case, known: Mapping[str, Any]) -> list[str]:
 def verdict_of(tried: Mapping[str, Any]) -> str:
     """`fails 3 of 3`, `passes 1 run`; of several runs that one was enough to fail in, `fails at run 4`."""
     failures, runs = tried["failures"], tried["runs"]
-    if tried["verdict"] == "passes":
+    if tried["outcome"] == "passes":
         return f"passes {runs} {'run' if runs == 1 else 'runs'}"
     return f"fails at run {runs}" if failures == 1 and runs > 1 else f"fails {failures} of {runs}"
 

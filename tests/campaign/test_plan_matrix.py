@@ -49,7 +49,7 @@ def finding(more: dict[Key, Any] | None = None) -> tuple[Case, dict[str, Any]]:
 
 def test_the_matrix_has_the_failing_plan_each_choice_turned_plain_and_the_plain_plan() -> None:
     _, known = finding()
-    rows = [(t["plan"], t["chosen"], t["verdict"], t["failures"], t["runs"]) for t in known["plans"]]
+    rows = [(t["plan"], t["chosen"], t["outcome"], t["failures"], t["runs"]) for t in known["plans"]]
     assert rows == ROWS
     assert known["nearest"] in [plan for plan, _, verdict, *_ in rows if verdict == "passes"]
 
@@ -62,7 +62,7 @@ def test_no_plan_is_in_the_matrix_twice() -> None:
     case = Case(program, Plan({("device", (1,)): 1}), (spec,))
     verdict = examiner.examine(case)
     plans = diagnose(case, verdict, examiner).plans
-    assert [(t.name, t.verdict) for t in plans] == [("the failing plan", "fails"), ("v1 on the host", "passes")]
+    assert [(t.name, t.outcome) for t in plans] == [("the failing plan", "fails"), ("v1 on the host", "passes")]
 
 
 def test_the_matrix_is_in_report_json_markdown_and_html() -> None:

@@ -53,8 +53,11 @@ class Lasting:
     def __init__(self, how: str, inner: Simulated | None = None) -> None:
         self.inner = inner or make("simulated.tight:0")
         self.name, self.features, self.how, self.full = self.inner.name, self.inner.features, how, False
-        for method in ("record", "wait", "synchronize", "release", "copy", "delay", "place_of", "ledger", "touched"):
-            setattr(self, method, getattr(self.inner, method))
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "reset":
+            raise AttributeError(name)
+        return getattr(self.inner, name)
 
     def upload(self, array: Array, **how: Any) -> Any:
         if self.full and self.how == "no upload":

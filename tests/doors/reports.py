@@ -50,6 +50,18 @@ def found() -> list[Found]:
         "ulps": 2, "divergent": 4, "failures": 2, "repeats": 30, "executions": 0, "attempts": 44,
         "damage": "gone through float16, the last 1 of 2 elements", "nearest": "v3: v1 laid out contiguous",
         "seen": "the same where every result is read back",
+        "needs": [
+            {"phrase": "v3: v1 laid out fortran", "passes_when_plain": True},
+            {"phrase": "minimal synchronisation", "passes_when_plain": False},
+        ],
+        "plans": [
+            {"plan": "the failing plan", "chosen": [True, True], "outcome": "fails", "failures": 2, "runs": 30},
+            {"plan": "v3: v1 laid out contiguous", "chosen": [False, True], "outcome": "passes", "failures": 0,
+             "runs": 44},
+            {"plan": "full synchronisation", "chosen": [True, False], "outcome": "fails", "failures": 1, "runs": 17},
+            {"plan": "the plain plan: all on the host", "chosen": [False, False], "outcome": "passes", "failures": 0,
+             "runs": 44},
+        ],
         "chain": ["v4[1, 1] = matmul v3, v2 is accumulating: 14 (0x41600000, 0x1.cp+3)"],
         "origin": {"seed": 7, "unit": 3, "program": 11}, "environment": ENVIRONMENT,
     }  # fmt: skip  # a finding
@@ -139,7 +151,7 @@ HOSTILE = (
 def with_hostile_texts(data: Any, key: str = "") -> Any:
     """Every string that is not empty replaced by one that is hostile, but those whose form the schema fixes."""
     if isinstance(data, dict):
-        fixed = ("format", "role", "id", "kind", "from", "to", "rows", "columns")
+        fixed = ("format", "role", "id", "kind", "from", "to", "rows", "columns", "outcome")
         return {k: v if k in fixed and isinstance(v, (str, int)) else with_hostile_texts(v, k) for k, v in data.items()}
     if isinstance(data, list):
         return [with_hostile_texts(v, key) for v in data]

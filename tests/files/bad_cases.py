@@ -156,10 +156,10 @@ BAD: list[tuple[tuple[str | int, ...], object, str]] = [
      f"phrase is an int but should be a string [{X}, finding.needs[0].phrase]"),
     (("finding", "needs"), [{"phrase": "p", "passes_when_plain": 1}],
      f"passes_when_plain is an int but should be a bool or null [{X}, finding.needs[0].passes_when_plain]"),
-    (("finding", "plans"), [3], "entry is 3 but should be an object with plan, chosen, verdict, failures, runs ["),
-    (("finding", "plans"), [{"plan": "p", "chosen": [], "verdict": "fails", "failures": 1, "runs": "1"}],
+    (("finding", "plans"), [3], "entry is 3 but should be an object with plan, chosen, outcome, failures, runs ["),
+    (("finding", "plans"), [{"plan": "p", "chosen": [], "outcome": "fails", "failures": 1, "runs": "1"}],
      f"runs is a string but should be an int [{X}, finding.plans[0].runs]"),
-    (("finding", "plans"), [{"plan": "p", "chosen": [True, 1], "verdict": "fails", "failures": 1, "runs": 1}],
+    (("finding", "plans"), [{"plan": "p", "chosen": [True, 1], "outcome": "fails", "failures": 1, "runs": 1}],
      f"chosen should hold a bool for each of finding.needs [{X}, finding.plans[0]]"),
     (("finding", "divergent"), 4, f"divergent is v4 but should be one of v0..v3 [{X}, finding.divergent]"),
 ]
