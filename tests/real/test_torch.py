@@ -350,3 +350,18 @@ def test_a_custom_op_runs_what_it_was_given(torch_device: TorchDevice, monkeypat
         assert device.download(device.launch("twice", [device.upload(np.ones(2))], {})).tolist() == [2, 2]
     finally:
         OPS.pop("twice", None)
+
+
+# -------------------------------------------------------------------------------------------------------------- pieces
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "complex64", "int8"])
+@pytest.mark.parametrize("destination", [None, "offset", "strided"])
+def test_a_transfer_in_pieces_brings_what_one_at_once_brings(
+    torch_device: TorchDevice, dtype: str, destination: str | None
+) -> None:
+    x = np.arange(35).reshape(5, 7).astype(DTYPES[dtype].np)
+    for array in (x, x.T, x[:, ::-1], np.broadcast_to(x[:1], (5, 7))):
+        for chunks in ((0, (0, 2, array.shape[0])), (1, (0, 3, array.shape[1]))):
+            buffer = torch_device.upload(array, destination=destination, chunks=chunks)
+            into = np.zeros((*array.shape, 2), array.dtype)[..., 0]
+            assert torch_device.download(buffer, chunks=chunks).tobytes() == array.tobytes()
+            assert torch_device.download(buffer, into=into, chunks=chunks).tobytes() == array.tobytes()

@@ -161,7 +161,7 @@ def _later_chunk_at_base(buffer: Buffer, first: Buffer) -> Buffer:
     return evolve(buffer, offset=first.offset)
 
 
-@fault("pinned_source_read_late", hook="reads_locked", cls="transfer", needs=("transfer", "pinned", "overwrite"),
+@fault("pinned_source_read_late", hook="reads_locked", cls="transfer", needs=("transfer", "pinned"),
        report="pytorch/pytorch#68749",
        sentence="An asynchronous upload from page-locked memory is complete before that is read, at its first use.")
 def _pinned_source_read_late(when: str) -> str:
