@@ -10,6 +10,9 @@ from offload_fuzz.device import relay
 from offload_fuzz.lowering import DONE, HOST_QUEUE, NONE, Lowering, Queue
 from offload_fuzz.schedule import HOST
 
+#: Bytes of a constant at most: what CUDA has room for. A compiler folds larger ones for minutes.
+LARGEST_CONSTANT = 1 << 16
+
 
 def shaped(choices: Mapping[str, Any]) -> bool:
     """Whether an operand is handed over in a host array of a particular form."""
@@ -59,6 +62,7 @@ class Crossings(Lowering):
         """Whether user `v` is given the input `o` itself: a result that may alias it, or another choice, forbids it."""
         node, role = self.program.node_of(v), self.roles[place]
         there = role.constants and len(choices) == 1 and o < len(self.program.inputs)
+        there = there and self.nbytes[o] <= LARGEST_CONSTANT
         return there and node is not None and role.alias_of(node.op) == "fresh"
 
     def arrange(self, o: int, source: int, choices: Mapping[str, Any]) -> int:
