@@ -306,7 +306,7 @@ def test_a_freedom_that_is_switched_off_is_in_no_plan() -> None:
         found, cells = generated(size=60, devices=TWO, without=(name,))
         assert all(key[0] != name for _, plans in found for plan in plans for key in plan.choices), name
         assert bool(cells.masks) == (name != "device")
-    with pytest.raises(UsageError, match=r"^freedom is 'layot' but should be .*layout.*--without"):
+    with pytest.raises(UsageError, match=r"^freedom is 'layot' but should be .*--without.*layout"):
         Settings(without=("layot",))
 
 
