@@ -10,6 +10,8 @@ from offload_fuzz.device import relay
 from offload_fuzz.lowering import DONE, HOST_QUEUE, NONE, Lowering, Queue
 from offload_fuzz.schedule import HOST
 
+#: Bytes of a constant at most: what CUDA has room for. A compiler folds larger ones for minutes.
+LARGEST_CONSTANT = 1 << 16
 #: Elements in each piece of a transfer in pieces, or a multiple of it, so that there are at most so many pieces.
 PIECE, PIECES = 3, 16
 
@@ -78,6 +80,7 @@ class Crossings(Lowering):
         """Whether user `v` is given the input `o` itself: a result that may alias it, or another choice, forbids it."""
         node, role = self.program.node_of(v), self.roles[place]
         there = role.constants and len(choices) == 1 and o < len(self.program.inputs)
+        there = there and self.nbytes[o] <= LARGEST_CONSTANT
         return there and node is not None and role.alias_of(node.op) == "fresh"
 
     def arrange(self, o: int, source: int, choices: Mapping[str, Any], pinned: int = HOST) -> int:

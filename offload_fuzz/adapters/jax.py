@@ -111,6 +111,7 @@ class JaxDevice:
             compile=True,
             drop=True,
             export=on_cpu,
+            constants=True,
             destination=frozenset(("download",)),
             donate=frozenset(op for op, found in asked.items() if found) if self._donates() else frozenset(),
         )
@@ -153,6 +154,9 @@ class JaxDevice:
 
         JAX deletes a donated array, or leaves it as it is where its type is not the result's and XLA has no use for it.
         """
+        if any(isinstance(x, np.ndarray) for x in operands):
+            closed: JaxArray = self._closed_over(self.traceable(op, attributes), operands, donate)
+            return closed
         key = (op, donate, repr(attributes), *[(x.shape, x.dtype) for x in operands])
         compiled = self._compiled.get(key)
         if compiled is None:
@@ -167,12 +171,33 @@ class JaxDevice:
         self, nodes: Sequence[Node], operands: Sequence[JaxArray], results: Sequence[int]
     ) -> list[JaxArray]:
         """Run several nodes as one program of XLA's, compiled for these ops, numbers, attributes and operand types."""
+        if any(isinstance(x, np.ndarray) for x in operands):
+            return list(self._closed_over(self._region(nodes, results), operands))
         structure = [(op, tuple(numbers), repr(attributes)) for op, numbers, attributes in nodes]
         key = (*structure, tuple(results), *[(x.shape, x.dtype) for x in operands])
         compiled = self._compiled.get(key)
         if compiled is None:
             compiled = self._compile(key, self._region(nodes, results), not operands)
         return list(compiled(*operands))
+
+    def _closed_over(
+        self, function: Callable[..., Any], operands: Sequence[JaxArray], donate: int | None = None
+    ) -> Any:
+        """What `function` gives, compiled once with the host arrays among its operands as constants of the program."""
+        built_in = {k: x for k, x in enumerate(operands) if isinstance(x, np.ndarray)}
+        given = [x for k, x in enumerate(operands) if k not in built_in]
+        asarray = self.jax.numpy.asarray
+
+        def closed(*left: JaxArray) -> Any:
+            others = iter(left)
+            return function(*[asarray(built_in[k]) if k in built_in else next(others) for k in range(len(operands))])
+
+        if not given:
+            return self.jax.jit(closed, out_shardings=self._here)()
+        at = None if donate is None else sum(k not in built_in for k in range(donate))
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Some donated buffers were not usable")
+            return self.jax.jit(closed, keep_unused=True, donate_argnums=at)(*given)
 
     def _region(self, nodes: Sequence[Node], results: Sequence[int]) -> Callable[..., list[JaxArray]]:
         """The nodes as one traceable function of the operands, which gives the values numbered `results`."""

@@ -25,11 +25,15 @@ def steered(plan: Plan, edges: Edges, masks: dict[CellKey, int], fresh: dict[Cel
     begin = unit * STRIDE % CELLS
     for transfer, layout, route, maker, user, gives, takes, dtype, value in edges.edges:
         p, q = roles[maker], roles[user]
-        if p == q or transfer[1] in constants:
+        if p == q:
             continue
         way = ways[p, q]
         key = (takes if q else gives, dtype, p, q)
         seen = masks.get(key, 0)
+        if transfer[1] in constants:
+            if not seen & 1:
+                masks[key], fresh[key] = seen | 1, fresh.get(key, 0) | 1
+            continue
         uploads = way.uploads
         if p and q and route in choices:
             uploads = edges.over_host(choices[route], p, q, dtype, way)

@@ -65,14 +65,24 @@ class Jax:
     ) -> list[str]:
         names = [f"x{i}" for i in range(1, len(given) + 1)]
         lines = self._op(c.op, names, c.attributes, "y", types, fresh)
-        where = "keep_unused=True" if names else f"out_shardings=jax.sharding.SingleDeviceSharding({self.name})"
         if len(lines) == 1:
             function = f"lambda {', '.join(names)}: {lines[0].removeprefix('y = ')}".replace("lambda :", "lambda:")
-            return [f"{made} = jax.jit({function}, {where})({', '.join(given)})"]
+            return [f"{made} = {self._call(function, names, given)}"]
         body = [f"    {line}" for line in lines]
         name = fresh()
         head = f"def {name}({', '.join(names)}):"
-        return [head, *body, "    return y", f"{made} = jax.jit({name}, {where})({', '.join(given)})"]
+        return [head, *body, "    return y", f"{made} = {self._call(name, names, given)}"]
+
+    def _call(self, function: str, names: Sequence[str], given: Sequence[str]) -> str:
+        """The call of a function of these parameters, compiled; what is given on the host is a constant of it."""
+        built_in = {n: g for n, g in zip(names, given, strict=True) if not g.startswith(f"{self.name}_")}
+        left = [n for n in names if n not in built_in]
+        if built_in:
+            inner = ", ".join(f"jnp.asarray({built_in[n]})" if n in built_in else n for n in names)
+            inside = function if function.isidentifier() else f"({function})"
+            function = f"lambda {', '.join(left)}: {inside}({inner})".replace("lambda :", "lambda:")
+        where = "keep_unused=True" if left else f"out_shardings=jax.sharding.SingleDeviceSharding({self.name})"
+        return f"jax.jit({function}, {where})({', '.join(g for n, g in zip(names, given, strict=True) if n in left)})"
 
     def region(
         self, c: s.LaunchCompiled, given: Sequence[str], made: Sequence[str], types: Sequence[Sequence[ArrayType]],
@@ -83,7 +93,7 @@ class Jax:
             c.nodes, given, c.results, name,
             lambda op, operands, attributes, made, at: self._op(op, operands, attributes, made, types[at], fresh),
         )  # fmt: skip  # one call
-        call = f"jax.jit({name}, keep_unused=True)({', '.join(given)})"
+        call = self._call(name, [f"x{i}" for i in range(1, len(given) + 1)], given)
         return [*lines, f"{', '.join(made)}{',' if len(made) == 1 else ''} = {call}"]
 
     def mark(self, c: s.Record | s.Wait | s.Synchronize | s.SynchronizeEvent, event: str) -> list[str]:

@@ -78,7 +78,11 @@ def planned(rng: random.Random, program: Program, places: tuple[Place, ...]) -> 
     left_out += [("delay", (v,)) for v, _ in program.numbered()]
     # a view of memory that was given away keeps it, as the simulated device is free to do
     left_out += [("donate", (v,)) for v, node in program.numbered() if node.op in VIEWS]
-    return Plan({**plan.without(*left_out).choices, ("sync", ()): "minimal"}, plan.seed)
+    choices = dict(plan.without(*left_out).choices)
+    for key in choices:
+        if key[0] == "overwrite" and rng.random() < 0.5:
+            choices[key] = True  # at once, for which the host waits for an event; later, it waits for a queue
+    return Plan({**choices, ("sync", ()): "minimal"}, plan.seed)
 
 
 def twins(schedule: Schedule) -> Iterator[tuple[str, Schedule]]:
