@@ -12,7 +12,7 @@ from offload_fuzz import schedule as s
 from offload_fuzz.company import company_of
 from offload_fuzz.device import Place
 from offload_fuzz.errors import AdapterError
-from offload_fuzz.failure import Failure, Recovery, failure_of
+from offload_fuzz.failure import Failure, Recovery, drain, failure_of
 from offload_fuzz.host_arrays import HostMemory, arrange, destination, relocated, spilled
 from offload_fuzz.ledger import Ledger, checked
 from offload_fuzz.program import Program
@@ -374,7 +374,7 @@ def _ended(x: _Execution, places: Sequence[Place]) -> Failure | None:
     for n, port in enumerate(x.ports):
         if port.lasts:
             try:
-                port.device.synchronize()
+                drain(x, n)
             except Exception as error:  # noqa: BLE001  # a result, as any other that a device raises
                 return failure_of(error, s.Synchronize(n, 0), x, places)
     return None

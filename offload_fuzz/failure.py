@@ -74,6 +74,13 @@ def _named(command: Any) -> str:
     return type(command).__name__.lower()
 
 
+def drain(x: Any, place: int) -> None:
+    """Wait for each stream of a place on which the schedule has a command."""
+    used = {c.stream for c in x.schedule.commands if getattr(c, "place", s.HOST) == place and hasattr(c, "stream")}
+    for stream in sorted(used):
+        x.ports[place].device.synchronize(stream=stream)
+
+
 def _clear_away(x: Any, at: int) -> str:
     """Wait for all that was issued, and give back what the commands after position `at` would have given back.
 
@@ -81,9 +88,9 @@ def _clear_away(x: Any, at: int) -> str:
     """
     held = {x.buffers[b].storage: b for b, found in enumerate(x.registers) if found is not None}
     try:
-        for port in x.ports:
+        for n, port in enumerate(x.ports):
             if port.streams:
-                port.device.synchronize()
+                drain(x, n)
         for c in x.schedule.commands[at + 1 :]:
             if isinstance(c, s.Release):
                 b = c.buffer

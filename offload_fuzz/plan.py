@@ -167,12 +167,17 @@ def check_plan(program: Program, plan: Plan, roles: int) -> None:
             raise InvalidProgram(f"plan places v{site[0]} on d{choice - 1} but the case has {roles} device role(s)")
 
 
+def phrase_of(name: str, choice: Any, operand: str = "") -> str:
+    """How a printed case says a non-plain choice, for example `v1 crosses async`; devices are counted from d0."""
+    shown = choice - 1 if name == "device" else "once free" if choice is True else choice
+    return FREEDOMS[name].phrase.format(choice=shown, operand=operand)
+
+
 def describe(program: Program, key: Key, choice: Any) -> str:
-    """The phrase of one non-plain choice, for example `v3: v1 crosses async`."""
+    """The phrase of one non-plain choice and whose it is, for example `v3: v1 crosses async`."""
     (name, site) = key
-    freedom = FREEDOMS[name]
     if not site:
-        return freedom.phrase.format(choice=choice)
+        return phrase_of(name, choice)
     user, *at = site
     who = "return" if user == program.returns else f"v{user}"
     operand = ""
@@ -180,5 +185,4 @@ def describe(program: Program, key: Key, choice: Any) -> str:
         node = program.node_of(user) if user != program.returns else None
         operands = program.outputs if node is None else node.operands
         operand = f"v{operands[at[0]]}"
-    shown = choice - 1 if name == "device" else "once free" if choice is True else choice
-    return f"{who}: {freedom.phrase.format(choice=shown, operand=operand)}"
+    return f"{who}: {phrase_of(name, choice, operand)}"

@@ -6,7 +6,7 @@ from typing import Any
 
 from offload_fuzz.campaign.coverage import HOST, role_name
 from offload_fuzz.case import Case, device_name
-from offload_fuzz.plan import FREEDOMS, Plan
+from offload_fuzz.plan import FREEDOMS, Plan, phrase_of
 from offload_fuzz.program import Program, attribute_text
 
 
@@ -40,9 +40,7 @@ def graph(case: Case, divergent: int | None = None) -> dict[str, Any]:
         "lanes": [{"role": r, "device": d} for r, d in roles.items() if r in used],
         "nodes": nodes,
         "edges": [_edge(plan, where, a, b, k) for a, b, k in _uses(program)],
-        "schedule": [
-            FREEDOMS[name].phrase.format(choice=c) for (name, _), c in plan.non_plain() if _scope(name) == "schedule"
-        ],
+        "schedule": [phrase_of(name, c) for (name, _), c in plan.non_plain() if _scope(name) == "schedule"],
     }
 
 
@@ -76,7 +74,7 @@ def _scope(name: str) -> str:
 def _choices(plan: Plan, scope: str, *site: int) -> list[str]:
     """The phrases of what is not plain at a site, but for the device and the transfer, which are drawn."""
     found = [
-        FREEDOMS[name].phrase.format(choice=c, operand="")
+        phrase_of(name, c)
         for (name, at), c in plan.non_plain()
         if at == site and _scope(name) == scope and name not in ("device", "transfer")
     ]

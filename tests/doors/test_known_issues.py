@@ -15,6 +15,7 @@ from offload_fuzz.errors import UsageError
 from offload_fuzz.finding.excuses import KINDS, Excuses, Seen, excuses
 from offload_fuzz.finding.known import Issue, out_of_scope, parse_known, warnings
 from offload_fuzz.finding.known_file import added, entry_text, removed
+from offload_fuzz.oracles import recovery
 
 from . import EXAMPLE, ROOT, STRIDES
 
@@ -153,7 +154,7 @@ def test_every_kind_that_an_oracle_gives_is_one() -> None:
     import re
 
     named = set(re.findall(r'FAIL, "([a-z ]+)"', text)) | set(re.findall(r'FAIL,\s+"([a-z ]+)"', text))
-    assert named | {"crash", "hang"} == set(KINDS)
+    assert named | set(recovery.KINDS) | {"crash", "hang"} == set(KINDS)
 
 
 # -------------------------------------------------------------------------------------------------------------- run
