@@ -75,7 +75,7 @@ def test_a_planted_fault_is_found_shrinks_and_replays(name: str) -> None:
     assert len(case.program.nodes) <= 2 + len(devices)
     assert set(FAULTS[name].needs) <= {freedom for freedom, _ in case.plan.choices}
     assert replay_case(case, name, finding).status == FAILED
-    roles = {f"d{i}": f"simulated:{i}" for i in range(len(devices))}
+    roles = {f"d{i}": spec.partition("+")[0] for i, spec in enumerate(case.devices)}  # shrinking drops devices
     assert replay_case(with_devices(case, roles, name), name, finding).status == FIXED
 
 

@@ -200,6 +200,12 @@ def test_an_op_in_place_of_shared_elements_writes_elsewhere(torch_device: TorchD
     assert torch_device.download(x).tolist() == [1, 1, 1]
 
 
+def test_bits_are_counted_of_one_element_with_a_stride(torch_device: TorchDevice) -> None:
+    for dtype in ("int8", "uint16", "int32", "uint64"):
+        x = torch_device.upload(np.array([7], dtype), destination="strided")
+        assert torch_device.download(torch_device.launch("bitwise_count", [x], {})).tolist() == [3]
+
+
 def test_undefined_integer_division_does_not_end_the_process(torch_device: TorchDevice) -> None:
     for dtype in ("int8", "int16", "int32", "int64"):
         low = np.full(33, np.iinfo(dtype).min, dtype)
