@@ -28,7 +28,7 @@ class Wrapped:
     def __init__(self) -> None:
         self.inner: Any = make("simulated:0")
         self.name = f"unseen:{type(self).__name__}"
-        self.features = self.inner.features
+        self.features = evolve(self.inner.features, constants=False)  # operands have strides and types here
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.inner, name)

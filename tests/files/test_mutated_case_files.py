@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -26,17 +27,17 @@ def mutate_data(rng: random.Random, data: Any) -> None:
     if sort == 0:
         del at[path[-1]]
     elif sort == 1 and isinstance(at, list):
-        at.insert(rng.randrange(len(at) + 1), old)
+        at.insert(rng.randrange(len(at) + 1), deepcopy(old))  # or a later change might put it into itself
     elif sort == 2 and type(old) is int:
         at[path[-1]] = old + rng.choice((-1, 1, 2**31, 2**63, -(2**64), 10**30))
     elif sort == 3:
         _, other = rng.choice(list(places(data))[1:])
-        at[path[-1]] = json.loads(json.dumps(other))
+        at[path[-1]] = deepcopy(other)
     elif sort == 4 and type(old) is str:
         cut = rng.randrange(len(old) + 1)
         at[path[-1]] = old[:cut] + rng.choice(ODD) + old[cut + 1 :]
     else:
-        at[path[-1]] = rng.choice(WRONG)
+        at[path[-1]] = deepcopy(rng.choice(WRONG))
 
 
 def mutate_bytes(rng: random.Random, raw: bytes) -> bytes:
