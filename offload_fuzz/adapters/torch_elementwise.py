@@ -52,8 +52,8 @@ def runs(t: Any, dtypes: dict[str, Any]) -> dict[str, Run]:
         if not x.numel():
             return t.zeros(x.shape, dtype=t.uint8, device=x.device)
         size = t.abs(x) if names[x.dtype].startswith("int") else x
-        dense = size.clone(memory_format=t.contiguous_format)  # contiguous() keeps the stride of one element
-        octets = dense.reshape(-1).view(t.uint8).to(t.int64)
+        dense = t.cat([size.reshape(-1)])  # new memory; contiguous() keeps the stride of one element
+        octets = dense.view(t.uint8).to(t.int64)
         table = t.tensor(counts, dtype=t.uint8, device=x.device)
         return table[octets].reshape(*x.shape, x.element_size()).sum(-1, dtype=t.uint8)
 

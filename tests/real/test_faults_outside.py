@@ -26,7 +26,7 @@ FOUND = {
     "downloads_share_staging": "wrong value",  # host_target
     "empty_operand_raises": "raised",  # accepts
     "offset_wraps": "wrong value",  # operand
-    "zero_dim_gains_axis": "raised",  # result_type: it does not go into a host array of the right shape
+    "zero_dim_gains_axis": "wrong shape",  # result_type
     "grid_limit": "wrong value",  # result
     "empty_reduction_unwritten": "wrong value",  # written
     "wrong_device_index": "ran elsewhere",  # placed
