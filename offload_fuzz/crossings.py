@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from offload_fuzz import schedule as s
-from offload_fuzz.device import relay
+from offload_fuzz.device import Chunks, relay
 from offload_fuzz.lowering import DONE, HOST_QUEUE, NONE, Lowering, Queue
 from offload_fuzz.schedule import HOST
 
@@ -16,7 +16,7 @@ LARGEST_CONSTANT = 1 << 16
 PIECE, PIECES = 3, 16
 
 
-def chunks_of(shape: tuple[int, ...], choice: str) -> s.Chunks | None:
+def chunks_of(shape: tuple[int, ...], choice: str) -> Chunks | None:
     """The pieces of a transfer of an array: its longest axis is cut; None where there would be one piece.
 
     halves: the second is the longer one where there is an odd number. pieces of 3: at most `PIECES`, of a multiple of

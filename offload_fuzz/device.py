@@ -60,7 +60,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from itertools import zip_longest
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from attrs import field, frozen
 
@@ -76,6 +76,8 @@ ALIASING = ("fresh", "view", "may")
 TRANSFERS = ("blocking", "async", "shared")
 SHAPES = ("any", "pool")
 LEDGER = ("transfers", "launches", "misreads")
+#: A transfer in pieces: the axis that is cut, and where each begins; the last number is where the last one ends.
+Chunks: TypeAlias = tuple[int, tuple[int, ...]]
 DESTINATIONS = ("upload", "download", "copy")
 UPDATES = ("assign", "out", "view", "strided view")
 

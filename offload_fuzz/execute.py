@@ -13,7 +13,7 @@ from offload_fuzz.company import company_of
 from offload_fuzz.device import Place
 from offload_fuzz.errors import AdapterError
 from offload_fuzz.failure import Failure, Recovery, drain, failure_of
-from offload_fuzz.host_arrays import HostMemory, arrange, destination, relocated, spilled
+from offload_fuzz.host_arrays import HostMemory, arrange, destination, float_environment, relocated, spilled
 from offload_fuzz.ledger import Ledger, checked
 from offload_fuzz.program import Program
 from offload_fuzz.types import Array, is_aligned
@@ -51,24 +51,6 @@ class Run:
     regions: tuple[tuple[int, ...], ...] = ()
     ledger: Ledger | None = None
     recovery: Recovery | None = None
-
-
-def float_environment() -> str | None:
-    """What is wrong with the host's floating-point mode: flush to zero, or rounding other than to nearest.
-
-    Python's floats are computed in the mode that NumPy's are, at a tenth of the cost. A flushed result, and a subnormal
-    operand that is taken for zero, are not greater than zero.
-    """
-    tiny, one, quarter = _NUMBERS
-    if not tiny * one > 0.0:
-        return "subnormals are flushed to zero"
-    if one + quarter != one or -one - quarter != -one or one + 3 * quarter == one:  # up, down, toward zero
-        return "rounding is not to nearest"
-    return None
-
-
-#: A subnormal, one, and a quarter of one's last place.
-_NUMBERS = (2.0**-1060, 1.0, 2.0**-54)
 
 
 # ------------------------------------------------------------------------------------------------------- execution
@@ -119,7 +101,6 @@ class _Execution:
     __slots__ = (
         "arranged",
         "buffers",
-        "computed",
         "destinations",
         "events",
         "memory",
@@ -128,6 +109,7 @@ class _Execution:
         "ports",
         "registers",
         "schedule",
+        "settled",
         "shared",
         "watchers",
         "written",
@@ -143,7 +125,7 @@ class _Execution:
         self.events: dict[int, Any] = {}
         self.misplaced: list[Misplaced] = []
         self.arranged: dict[int, tuple[Array, bytes]] = {}
-        self.computed: set[int] = set()  # results of the host, which are there when its launch returns
+        self.settled: set[int] = set()  # results of the host and of blocking downloads: all bytes are there
         self.destinations: dict[int, tuple[Array, Array]] = {}
         self.shared: set[int] = set()
         self.written: set[int] = set()
@@ -190,7 +172,7 @@ def _upload(x: _Execution, c: s.Upload) -> None:
     if c.pinned:
         arguments = {**arguments, "pinned": True}
     array = x.registers[c.source]
-    if c.source in x.computed and not is_aligned(array):
+    if c.source in x.settled and not is_aligned(array):
         x.registers[c.source] = array = relocated(array, x.memory)
     x.registers[c.target] = buffer = port.upload(array, **arguments)
     x.check_place(port, -1, buffer)
@@ -210,6 +192,8 @@ def _download(x: _Execution, c: s.Download) -> None:
     if c.share:
         arguments = {**arguments, "share": True}
         x.shared.add(x.buffers[c.target].storage)
+    elif c.blocking:
+        x.settled.add(c.target)
     array = port.download(x.registers[c.source], **arguments)
     x.registers[c.target] = np.asarray(array) if isinstance(array, np.generic) else array  # NumPy's own 0-d results
 
@@ -231,7 +215,7 @@ def _launch(x: _Execution, c: s.Launch) -> None:
     operands = [registers[b] for b in c.operands]
     arguments: dict[str, Any] = {"stream": c.stream} if port.streams else {}
     if c.place == s.HOST:
-        x.computed.add(c.target)
+        x.settled.add(c.target)
     if c.place == s.HOST and x.watchers:
         for k, b in enumerate(c.operands):
             x.touch(b, k == c.in_place)

@@ -1,4 +1,7 @@
-"""Host arrays of every form that values are handed over in, in memory that shows what was written around them."""
+"""The host's own part of a run: arrays of every form that values are handed over in, and the float mode.
+
+Arrays lie in memory that shows what was written around them.
+"""
 
 from __future__ import annotations
 
@@ -141,3 +144,21 @@ def constant_axes(array: Array) -> list[int]:
         for i, n in enumerate(array.shape)
         if n > 1 and bool((bits == bits[(slice(None),) * i + (slice(0, 1),)]).all())
     ]
+
+
+def float_environment() -> str | None:
+    """What is wrong with the host's floating-point mode: flush to zero, or rounding other than to nearest.
+
+    Python's floats are computed in the mode that NumPy's are, at a tenth of the cost. A flushed result, and a subnormal
+    operand that is taken for zero, are not greater than zero.
+    """
+    tiny, one, quarter = _NUMBERS
+    if not tiny * one > 0.0:
+        return "subnormals are flushed to zero"
+    if one + quarter != one or -one - quarter != -one or one + 3 * quarter == one:  # up, down, toward zero
+        return "rounding is not to nearest"
+    return None
+
+
+#: A subnormal, one, and a quarter of one's last place.
+_NUMBERS = (2.0**-1060, 1.0, 2.0**-54)

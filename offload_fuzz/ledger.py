@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 from attrs import field, frozen
 
 from offload_fuzz import schedule as s
+from offload_fuzz.device import Chunks
 from offload_fuzz.errors import AdapterError
 
 Transfer: TypeAlias = tuple[str, int]  # kind, bytes
@@ -118,7 +119,7 @@ def values_of(schedule: s.Schedule) -> dict[int, int]:
     return found
 
 
-def _pieces(chunks: s.Chunks | None, b: s.Buffer) -> list[int]:
+def _pieces(chunks: Chunks | None, b: s.Buffer) -> list[int]:
     """The bytes of each transfer that one command asks for, to or from a buffer of this type."""
     if chunks is None:
         return [b.stop - b.start]

@@ -15,11 +15,10 @@ from typing import Any, TypeAlias
 
 from attrs import define, frozen
 
+from offload_fuzz.device import Chunks
 from offload_fuzz.types import ArrayType
 
 HOST = 0
-#: A transfer in pieces: the axis that is cut, and where each piece begins; the last number is where the last one ends.
-Chunks: TypeAlias = tuple[int, tuple[int, ...]]
 
 
 @define(unsafe_hash=True)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from itertools import pairwise
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 
-from offload_fuzz.device import Features
+from offload_fuzz.device import Chunks, Features
 from offload_fuzz.errors import UsageError
 from offload_fuzz.ops.base import OPS, Op, find_op, normalize_axes, slices
 from offload_fuzz.ops.rounding import wide
@@ -16,8 +16,6 @@ from offload_fuzz.types import DTYPES, NAMES, Array, type_of
 
 BFLOAT16 = DTYPES["bfloat16"].np
 
-#: The axis along which a transfer is cut, and where its pieces begin and the last one ends; None: it is not.
-Chunks: TypeAlias = tuple[int, tuple[int, ...]] | None
 #: Ops whose NumPy result shares the operand's memory; reshape copies where it must, every other op always.
 VIEWS = (
     *("permute_dims", "flip", "broadcast_to", "squeeze", "expand_dims", "getitem", "bitcast"),
@@ -102,7 +100,7 @@ def _placed(array: Array, destination: str) -> Array:
     return np.empty(array.size + 2, array.dtype)[1:-1].reshape(array.shape)
 
 
-def _parts(chunks: Chunks) -> list[tuple[Any, ...]]:
+def _parts(chunks: Chunks | None) -> list[tuple[Any, ...]]:
     """The parts that a transfer in `chunks` moves one after the other, as indices."""
     if chunks is None:
         return [(...,)]
@@ -133,7 +131,7 @@ class NumpyDevice:
             place="numpy",
         )
 
-    def upload(self, array: Array, destination: str | None = None, chunks: Chunks = None) -> Array:
+    def upload(self, array: Array, destination: str | None = None, chunks: Chunks | None = None) -> Array:
         """A copy of `array` in its layout, or in memory of the form `destination`; piece by piece in `chunks`.
 
         Read-only where stride 0 gives one byte to several elements.
@@ -145,7 +143,9 @@ class NumpyDevice:
             copy.flags.writeable = False
         return copy
 
-    def download(self, buffer: Array, into: Array | None = None, share: bool = False, chunks: Chunks = None) -> Array:
+    def download(
+        self, buffer: Array, into: Array | None = None, share: bool = False, chunks: Chunks | None = None
+    ) -> Array:
         """A copy of `buffer`, in `into` if that is given, piece by piece in `chunks`; a view of it if it is shared."""
         if share:
             return buffer.view()

@@ -21,9 +21,9 @@ from attrs import evolve
 from offload_fuzz.adapters.torch_neural import PROBES as NEURAL
 from offload_fuzz.adapters.torch_ops import ALIASING, Tensor, TorchOps
 from offload_fuzz.adapters.torch_probes import ABSENT, PLAIN, PROBES, SQUARE
-from offload_fuzz.adapters.torch_updates import Chunks, Writable, memory_for, overlaps, put, updated, ways
+from offload_fuzz.adapters.torch_updates import Writable, memory_for, overlaps, put, updated, ways
 from offload_fuzz.contract_files import shipped_contracts
-from offload_fuzz.device import Features
+from offload_fuzz.device import Chunks, Features
 from offload_fuzz.errors import InternalError, MissingDevice, UsageError
 from offload_fuzz.ops.base import OPS, find_op
 from offload_fuzz.types import DTYPES, Array, is_complex
@@ -121,7 +121,7 @@ class TorchDevice:
         stream: int = 0,
         blocking: bool = True,
         destination: str | None = None,
-        chunks: Chunks = None,
+        chunks: Chunks | None = None,
         pinned: bool = False,
     ) -> Tensor:
         """A tensor of `array`'s elements on the device in its layout: gaps, stride 0, offset, no negative stride.
@@ -160,7 +160,7 @@ class TorchDevice:
         blocking: bool = True,
         into: Array | None = None,
         share: bool = False,
-        chunks: Chunks = None,
+        chunks: Chunks | None = None,
     ) -> Array:
         """A host array of the tensor's elements, which PyTorch never writes again; `into` if that is given.
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from itertools import pairwise
-from typing import Any, TypeAlias
+from typing import Any
 
 from offload_fuzz.adapters.torch_ops import ALIASING, TorchOps
+from offload_fuzz.device import Chunks
 from offload_fuzz.types import Array
 
 Tensor = Any
-#: The axis along which a transfer is cut, and where its pieces begin and the last one ends; None: it is not.
-Chunks: TypeAlias = tuple[int, tuple[int, ...]] | None
 
 
 def ways(ops: Collection[str], written: frozenset[str]) -> dict[str, frozenset[str]]:
@@ -47,7 +46,7 @@ def memory_for(result: Tensor, how: str, device: Any = None) -> Tensor:
     return result.new_empty(shape, device=device)
 
 
-def put(target: Tensor, source: Tensor, chunks: Chunks, blocking: bool = True) -> Tensor:
+def put(target: Tensor, source: Tensor, chunks: Chunks | None, blocking: bool = True) -> Tensor:
     """`target`, filled with the elements of `source`: by one copy, or by one for each piece, in order."""
     axis, bounds = chunks or (0, ())
     for start, stop in pairwise(bounds):

@@ -9,7 +9,7 @@ from typing import Any
 from offload_fuzz import schedule as s
 from offload_fuzz.adapters.torch import DELAY_CYCLES
 from offload_fuzz.adapters.torch_updates import memory_for
-from offload_fuzz.device import Place
+from offload_fuzz.device import Chunks, Place
 from offload_fuzz.export.dialects import Fresh, Opening, region_lines
 from offload_fuzz.export.trace import Module, Name, Traced, Untraceable, dtype_text, statements, without_types
 from offload_fuzz.types import ArrayType
@@ -180,7 +180,7 @@ class Torch:
         return [f"{given}.record_stream({self.name}_streams[{c.stream}])", f"{given}.untyped_storage().resize_(0)"]
 
 
-def _by_pieces(target: str, source: str, chunks: s.Chunks, blocking: bool) -> list[str]:
+def _by_pieces(target: str, source: str, chunks: Chunks, blocking: bool) -> list[str]:
     """Statements that copy the elements of a tensor into another piece by piece."""
     axis, bounds = chunks
     part = f"narrow({axis}, start, stop - start)"

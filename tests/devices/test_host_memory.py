@@ -14,8 +14,8 @@ import pytest
 from offload_fuzz.adapters.numpy import NumpyDevice
 from offload_fuzz.adapters.simulated import make
 from offload_fuzz.device import Place
-from offload_fuzz.execute import execute, float_environment
-from offload_fuzz.host_arrays import BLOCK, CANARY, PAGE, HostMemory, arrange, relocated
+from offload_fuzz.execute import execute
+from offload_fuzz.host_arrays import BLOCK, CANARY, PAGE, HostMemory, arrange, float_environment, relocated
 from offload_fuzz.lower import lower
 from offload_fuzz.plan import Key, Plan
 from offload_fuzz.program import Builder
@@ -103,6 +103,33 @@ def test_what_a_plain_plan_hands_over_is_aligned_to_64_bytes() -> None:
             assert run.failure is None
     assert len(seen) > 200
     assert set(seen) == {0}
+
+
+class _OffSixtyFour(NumpyDevice):
+    """Downloads begin 16 bytes past a multiple of 64, as NumPy's arrays do by chance."""
+
+    def download(self, buffer: Array, *given: Any, **arguments: Any) -> Array:
+        found = super().download(buffer, *given, **arguments)
+        memory = HostMemory().take(found.nbytes, 16)
+        memory[...] = np.frombuffer(found.tobytes(), np.uint8)
+        return memory.view(found.dtype).reshape(found.shape)
+
+
+def test_what_a_device_gave_is_handed_on_aligned_too() -> None:
+    seen: list[int] = []
+
+    class Watching(NumpyDevice):
+        def upload(self, array: Array, *given: Any, **arguments: Any) -> Array:
+            seen.append(array.ctypes.data % 64)
+            return super().upload(array, *given, **arguments)
+
+    devices = (NumpyDevice(), _OffSixtyFour(), Watching())
+    build = Builder()
+    v1 = build.apply("negative", build.input(np.arange(5, dtype=np.int16)))
+    program = build.returns(build.apply("square", v1))
+    places = [Place(d, d.features) for d in devices]
+    run = execute(lower(program, Plan({("device", (1,)): 1, ("device", (2,)): 2}), places), program, places)
+    assert (run.failure, seen) == (None, [0])
 
 
 def test_the_float_mode_is_found_to_be_right() -> None:

@@ -21,8 +21,7 @@ from offload_fuzz.contract import union
 from offload_fuzz.contract_files import contract_named
 from offload_fuzz.device import place
 from offload_fuzz.errors import MissingDevice, UsageError
-from offload_fuzz.execute import float_environment
-from offload_fuzz.host_arrays import HostMemory
+from offload_fuzz.host_arrays import HostMemory, float_environment
 from offload_fuzz.ops import BUILT_IN, OPS, defop, ulps
 from offload_fuzz.ops.data_type import fits
 from offload_fuzz.program import Builder

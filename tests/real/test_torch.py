@@ -19,7 +19,7 @@ from offload_fuzz.contract import union
 from offload_fuzz.contract_files import contract_named
 from offload_fuzz.device import place
 from offload_fuzz.errors import InternalError, MissingDevice, UsageError
-from offload_fuzz.execute import float_environment
+from offload_fuzz.host_arrays import float_environment
 from offload_fuzz.ops import BUILT_IN, OPS, defop, ulps
 from offload_fuzz.types import DTYPES, Array, ArrayType, type_of
 

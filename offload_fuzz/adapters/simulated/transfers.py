@@ -28,12 +28,11 @@ from offload_fuzz.adapters.simulated.memory import (
     span,
 )
 from offload_fuzz.adapters.simulated.queues import Queues, finish
+from offload_fuzz.device import Chunks
 from offload_fuzz.types import NAMES, Array, ArrayType, type_of
 
 UNFILLED = 0xFF  # what a downloaded array holds until its transfer has run: NaN in every float dtype
 WRITTEN = -1  # the use of a buffer that a kernel writes
-#: The axis along which a transfer is cut, and where its pieces begin and the last one ends; None: it is not.
-Chunks: TypeAlias = tuple[int, tuple[int, ...]] | None
 #: A part of a transfer: its index in the host array, () for all of it; in the buffer; its stream; if it is the last.
 Piece: TypeAlias = tuple[tuple[slice, ...], Buffer, int, bool]
 
@@ -60,7 +59,7 @@ class Transfers:
         stream: int = 0,
         blocking: bool = True,
         destination: str | None = None,
-        chunks: Chunks = None,
+        chunks: Chunks | None = None,
         pinned: bool = False,
     ) -> Buffer:
         """A buffer of the host array's own layout, or as `destination` says; a DMA command reads the array later.
@@ -130,7 +129,7 @@ class Transfers:
         blocking: bool = True,
         into: Array | None = None,
         share: bool = False,
-        chunks: Chunks = None,
+        chunks: Chunks | None = None,
     ) -> Array:
         """A new host array, or `into`, filled when the command runs, or that of its last piece.
 
@@ -173,7 +172,7 @@ class Transfers:
         stream: int = 0,
         blocking: bool = True,
         destination: str | None = None,
-        chunks: Chunks = None,
+        chunks: Chunks | None = None,
     ) -> Buffer:
         """A copy of a peer's buffer, read when this device's command runs, in the same layout.
 
@@ -206,7 +205,7 @@ class Transfers:
 
         self._issue(stream, transfer, blocking and last, "copy")
 
-    def _pieces(self, buffer: Buffer, chunks: Chunks, stream: int) -> list[Piece]:
+    def _pieces(self, buffer: Buffer, chunks: Chunks | None, stream: int) -> list[Piece]:
         """What a transfer to or from `buffer` moves by commands of their own."""
         if chunks is None:
             return [((), buffer, stream, True)]

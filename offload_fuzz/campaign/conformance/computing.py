@@ -11,8 +11,7 @@ import numpy as np
 from offload_fuzz.campaign.conformance.applied import Applied, apply
 from offload_fuzz.campaign.conformance.bench import Bench, Violation, differs, same_bits
 from offload_fuzz.campaign.conformance.transfers import data
-from offload_fuzz.execute import float_environment
-from offload_fuzz.host_arrays import arrange
+from offload_fuzz.host_arrays import arrange, float_environment
 from offload_fuzz.ops.base import OPS, Axes, DTypeName
 from offload_fuzz.strategies.arrays import make_data
 from offload_fuzz.text import format_element
